@@ -1,0 +1,1 @@
+"""Hourglass: GPUs rented by the second, prepaid, over one REST API."""

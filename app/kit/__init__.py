@@ -1,0 +1,1 @@
+"""What every room may use: money, ids, clock, errors, database, reconcile runner, log. Knows no business."""
