@@ -1,0 +1,169 @@
+"""The database as one role sees it: transactions that carry their account, end surely, and are retried whole.
+
+SQLAlchemy's connections run in its AUTOCOMMIT mode and the boundaries of a transaction are drawn here, for two
+reasons: BEGIN and the account travel in one message, and a COMMIT once sent is never cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar, cast
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+
+from app.kit.connecting import connect_any
+from app.kit.ids import AccountId
+
+T = TypeVar("T")
+Driver = asyncpg.Connection
+
+_TRIES_MAX = 5
+_COMMIT_WAIT_SECONDS = 10.0
+_RETRYABLE_STATES = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "25006"})
+
+
+class CommitRefusedError(Exception):
+    """The transaction had failed inside: its COMMIT was answered with ROLLBACK."""
+
+
+class Database:
+    """One PostgreSQL, seen as one role. Every method owns its transactions."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def connect(cls, url: str, *, role: str, pool_size: int = 10) -> Database:
+        """Return a database for a ``postgresql://`` URL; connections are made when first needed.
+
+        Several hosts may be named (``h1:5432,h2:5432``); each is tried with a time-out of its own.
+        """
+
+        async def creator() -> Driver:
+            return await connect_any(url, application_name=f"hourglass-{role}")
+
+        engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=creator,
+            isolation_level="AUTOCOMMIT",
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_reset_on_return=None,
+            skip_autocommit_rollback=True,
+        )
+        return cls(engine)
+
+    @asynccontextmanager
+    async def begin(self, account_id: AccountId) -> AsyncIterator[AsyncSession]:
+        """Open one transaction in which row-level security sees this account only."""
+        # A parsed id has no character that could end the literal; SET takes no bound parameter.
+        account = AccountId.parse(account_id)
+        async with self._transaction(f"BEGIN; SET LOCAL app.account_id = '{account}'") as session:
+            yield session
+
+    @asynccontextmanager
+    async def begin_unscoped(self) -> AsyncIterator[AsyncSession]:
+        """Open one transaction without an account: for roles whose own policies say what they see."""
+        async with self._transaction("BEGIN") as session:
+            yield session
+
+    async def run(self, work: Callable[[AsyncSession], Awaitable[T]], *, account_id: AccountId | None = None) -> T:
+        """Run ``work`` in a transaction, the whole of it again on a passing failure, at most five times.
+
+        ``work`` must carry a stable reference (an idempotency key, a unique id): a connection lost during COMMIT
+        leaves open whether the first try stands.
+        """
+        for attempt in range(_TRIES_MAX):
+            try:
+                async with self.begin(account_id) if account_id else self.begin_unscoped() as session:
+                    return await work(session)
+            except Exception as error:
+                if attempt == _TRIES_MAX - 1 or not is_transient(error):
+                    raise
+                await asyncio.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - jitter, no secret
+        raise AssertionError("unreachable")
+
+    async def fetch_once(self, statement: str, *args: object) -> list[asyncpg.Record]:
+        """Run one statement on its own, without a transaction block: one round trip, for look-ups by a key."""
+        async with self._engine.connect() as connection:
+            return await (await _raw(connection)).fetch(statement, *args)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _transaction(self, opening: str) -> AsyncIterator[AsyncSession]:
+        async with self._engine.connect() as connection:
+            raw = await _raw(connection)
+            session = AsyncSession(bind=connection, expire_on_commit=False, autoflush=False)
+            session.info["driver"] = raw
+            try:
+                try:
+                    await raw.execute(opening)
+                    yield session
+                    if session.new or session.dirty or session.deleted:
+                        await session.flush()
+                except BaseException:
+                    await _end(connection, raw, "ROLLBACK")
+                    raise
+                await _end(connection, raw, "COMMIT")
+            finally:
+                session.sync_session.expunge_all()
+
+
+def driver(session: AsyncSession) -> Driver:
+    """Return the asyncpg connection inside this very transaction, for the few hottest statements."""
+    return cast("Driver", session.info["driver"])
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return the SQLSTATE that an error carries, whichever layer raised it."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    return cast("str | None", getattr(origin, "sqlstate", None))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Say whether the same transaction, tried again whole, may well succeed."""
+    state = sqlstate(error)
+    if state is not None:
+        return state in _RETRYABLE_STATES or state.startswith("08")
+    if isinstance(error, DBAPIError):
+        return bool(error.connection_invalidated) or isinstance(error.orig, OSError | asyncpg.InterfaceError)
+    return isinstance(error, OSError | asyncpg.InterfaceError) and not isinstance(error, PoolTimeoutError)
+
+
+async def _raw(connection: AsyncConnection) -> Driver:
+    return cast("Driver", (await connection.get_raw_connection()).driver_connection)
+
+
+async def _end(connection: AsyncConnection, raw: Driver, statement: str) -> None:
+    """Send COMMIT or ROLLBACK and see it through even when cancelled; on doubt the connection is dropped."""
+    ending = asyncio.ensure_future(raw.execute(statement))
+    try:
+        status = await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await asyncio.wait({ending}, timeout=_COMMIT_WAIT_SECONDS)
+        if not ending.done() or ending.exception() is not None:
+            await _drop(connection, raw)
+        raise
+    except Exception:
+        await _drop(connection, raw)
+        if statement == "COMMIT":
+            raise
+        return
+    if status != statement:
+        raise CommitRefusedError(f"{statement} was answered with {status}")
+
+
+async def _drop(connection: AsyncConnection, raw: Driver) -> None:
+    raw.terminate()
+    with suppress(Exception):
+        await connection.invalidate()

@@ -1,0 +1,134 @@
+"""Reconcilers: what must become true, found and mended in steps, again and again.
+
+A reconciler is a value. The runner gives it a round (the time, and what this worker holds), isolates failures, backs
+off per item, counts outcomes, and keeps the last status for metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+from prometheus_client import Counter as Metric
+from prometheus_client import Gauge, Histogram
+
+from app.kit.leases import Holding, StaleFenceError
+
+log = structlog.get_logger(__name__)
+
+OUTCOMES = Metric("hourglass_reconciler_outcomes", "Steps by reconciler and outcome", ["reconciler", "outcome"])
+LAST_RUN = Gauge("hourglass_reconciler_last_run_timestamp_seconds", "When a reconciler last finished", ["reconciler"])
+LAG = Gauge("hourglass_reconciler_lag_seconds", "How late the last run began", ["reconciler"])
+DURATION = Histogram("hourglass_reconciler_run_seconds", "How long a run took", ["reconciler"])
+
+_BACKOFF_FIRST_SECONDS = 1.0
+_BACKOFF_MAX_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One run's time and rights."""
+
+    at: datetime
+    holding: Holding
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """One kind of work: ``find`` lists what is not yet as it must be, ``step`` mends one item and names the outcome."""
+
+    name: str
+    every_seconds: float
+    batch: int
+    find: Callable[[Round, int], Awaitable[Sequence[Any]]]
+    """Called with the round and the batch size."""
+    step: Callable[[Round, Any], Awaitable[str]]
+    concurrency: int = 8
+    step_seconds_max: float = 120.0
+
+
+@dataclass(slots=True)
+class Status:
+    """What the last run of a reconciler did."""
+
+    name: str
+    last_run_at: datetime | None = None
+    found: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class _Waiting:
+    tries: int
+    until: float
+
+
+class Runner:
+    """Runs one reconciler's rounds and remembers which items to leave alone for a while."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self.reconciler = reconciler
+        self.status = Status(reconciler.name)
+        self._waiting: dict[str, _Waiting] = {}
+        self._busy: set[str] = set()
+
+    async def run_once(self, this: Round) -> Counter[str]:
+        """Find and step once. Never raises but for cancellation: failures are counted and logged."""
+        name = self.reconciler.name
+        began = time.monotonic()
+        outcomes: Counter[str] = Counter()
+        try:
+            found = await self.reconciler.find(this, self.reconciler.batch)
+        except Exception as error:  # noqa: BLE001 - one reconciler's failure must not end the worker
+            log.warning("reconciler.find_failed", reconciler=name, error=repr(error))
+            self.status.error = repr(error)
+            OUTCOMES.labels(name, "find_failed").inc()
+            return Counter(find_failed=1)
+        items = [item for item in found if self._may_try(str(item))]
+        gate = asyncio.Semaphore(self.reconciler.concurrency)
+
+        async def guarded(item: Any) -> None:  # noqa: ANN401 - items are the reconciler's own
+            async with gate:
+                outcomes[await self._step(this, item)] += 1
+
+        await asyncio.gather(*(guarded(item) for item in items))
+        self.status = Status(name, this.at, len(found), outcomes)
+        LAST_RUN.labels(name).set(this.at.timestamp())
+        DURATION.labels(name).observe(time.monotonic() - began)
+        return outcomes
+
+    async def _step(self, this: Round, item: Any) -> str:  # noqa: ANN401 - items are the reconciler's own
+        name, key = self.reconciler.name, str(item)
+        try:
+            async with asyncio.timeout(self.reconciler.step_seconds_max):
+                outcome = await self.reconciler.step(this, item)
+            self._waiting.pop(key, None)
+        except StaleFenceError:
+            outcome = "stale_fence"
+        except Exception as error:
+            outcome = "failed"
+            waited = self._waiting.setdefault(key, _Waiting(0, 0.0))
+            waited.tries += 1
+            pause = min(_BACKOFF_MAX_SECONDS, _BACKOFF_FIRST_SECONDS * 2 ** min(waited.tries, 10))
+            waited.until = time.monotonic() + pause
+            log.warning(
+                "reconciler.step_failed",
+                reconciler=name,
+                item=key,
+                error=repr(error),
+                tries=waited.tries,
+                exc_info=True,
+            )
+        OUTCOMES.labels(name, outcome).inc()
+        return outcome
+
+    def _may_try(self, key: str) -> bool:
+        waiting = self._waiting.get(key)
+        return waiting is None or waiting.until <= time.monotonic()

@@ -1,0 +1,42 @@
+"""Ledger: every movement of money, once and for ever.
+
+Promised: one append-only row per movement, gapless ``seq`` per account, no bucket below zero, a wallet always equal to
+the fold of its transfers, posting a key twice moves once. Ranges are sealed into a hash chain that ``verify`` recomputes.
+Tables: wallets, transfers, ledger_seals. Buckets: available, reserved, owed on the wallet; funding, spend, promo,
+adjustment as counters that only the transfers know. Called by wallet (and by the rooms that bring money in).
+"""
+
+from app.ledger.errors import FrozenError, KeyReusedError, NoWalletError, OverdrawnError
+from app.ledger.kinds import ENTRIES, Bucket, Kind
+from app.ledger.posting import (
+    Balances,
+    LockedWallet,
+    Movement,
+    Usage,
+    inflow,
+    lock_wallets,
+    open_wallet,
+    post,
+    post_many,
+    watch,
+)
+
+__all__ = [
+    "ENTRIES",
+    "Balances",
+    "Bucket",
+    "FrozenError",
+    "KeyReusedError",
+    "Kind",
+    "LockedWallet",
+    "Movement",
+    "NoWalletError",
+    "OverdrawnError",
+    "Usage",
+    "inflow",
+    "lock_wallets",
+    "open_wallet",
+    "post",
+    "post_many",
+    "watch",
+]

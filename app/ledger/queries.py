@@ -1,0 +1,65 @@
+"""Every statement of the ledger room. The first ones are handed to the driver: they are the hottest of all."""
+
+from __future__ import annotations
+
+from typing import Final
+
+OPEN_WALLET: Final = """
+INSERT INTO wallets (account_id, bucket, available, reserved, owed, seq, alert_below, created_at)
+VALUES ($1, $2, 0, 0, 0, 0, 0, $3) ON CONFLICT DO NOTHING
+"""
+
+POST_ONE: Final = """
+WITH moved AS (
+    UPDATE wallets SET available = available + $2, reserved = reserved + $3, owed = owed + $4, seq = seq + 1
+    WHERE account_id = $1
+      AND available + $2 >= 0 AND reserved + $3 >= 0 AND owed + $4 >= 0
+      AND (available + $2 = 0 OR owed + $4 = 0)
+      AND ($7 <> 'reserve' OR frozen_at IS NULL)
+      AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.account_id = $1 AND t.idempotency_key = $5)
+    RETURNING available, reserved, owed, seq, available <= alert_below AS alert_due
+), written AS (
+    INSERT INTO transfers (account_id, seq, id, kind, debit, credit, amount, available_after, reserved_after, owed_after,
+                           effective_at, rental_id, actor, description, idempotency_key, rate, from_s, to_s)
+    SELECT $1, seq, $6, $7, $8, $9, $10, available, reserved, owed, $11, $12, $13, $14, $5, $15, $16, $17 FROM moved
+)
+SELECT available, reserved, owed, seq, alert_due FROM moved
+"""
+
+POST_MANY: Final = """
+WITH m AS MATERIALIZED (
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+                         $9::text[], $10::bigint[], $11::timestamptz[], $12::text[], $13::text[], $14::text[],
+                         $15::bigint[], $16::bigint[], $17::bigint[])
+    WITH ORDINALITY AS m(account_id, d_available, d_reserved, d_owed, idempotency_key, id, kind, debit, credit, amount, at,
+                         rental_id, actor, description, rate, from_s, to_s, n)
+), sums AS (
+    SELECT account_id, count(*) AS rows, sum(d_available)::bigint AS a, sum(d_reserved)::bigint AS r, sum(d_owed)::bigint AS o
+    FROM m GROUP BY account_id
+), moved AS (
+    UPDATE wallets w SET available = w.available + s.a, reserved = w.reserved + s.r, owed = w.owed + s.o, seq = w.seq + s.rows
+    FROM sums s WHERE w.account_id = s.account_id
+    RETURNING w.account_id, w.available - s.a AS a, w.reserved - s.r AS r, w.owed - s.o AS o, w.seq - s.rows AS seq
+)
+INSERT INTO transfers (account_id, seq, id, kind, debit, credit, amount, available_after, reserved_after, owed_after,
+                       effective_at, rental_id, actor, description, idempotency_key, rate, from_s, to_s)
+SELECT m.account_id, b.seq + row_number() OVER mine, m.id, m.kind, m.debit, m.credit, m.amount,
+       b.a + sum(m.d_available) OVER mine, b.r + sum(m.d_reserved) OVER mine, b.o + sum(m.d_owed) OVER mine,
+       m.at, m.rental_id, m.actor, m.description, m.idempotency_key, m.rate, m.from_s, m.to_s
+FROM m JOIN moved b ON b.account_id = m.account_id
+WINDOW mine AS (PARTITION BY m.account_id ORDER BY m.n ROWS UNBOUNDED PRECEDING)
+"""
+
+LOCK_WALLETS: Final = """
+SELECT account_id, available, reserved, owed, frozen_at IS NOT NULL AS frozen FROM wallets
+WHERE account_id = ANY($1) ORDER BY account_id FOR NO KEY UPDATE
+"""
+
+READ_WALLET: Final = "SELECT available, reserved, owed, seq, frozen_at FROM wallets WHERE account_id = $1"
+
+FIND_POSTED: Final = """
+SELECT kind, amount, available_after, reserved_after, owed_after, seq FROM transfers
+WHERE account_id = $1 AND idempotency_key = $2
+"""
+
+WATCH: Final = "UPDATE wallets SET alert_below = $2 WHERE account_id = $1"

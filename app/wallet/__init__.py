@@ -1,0 +1,36 @@
+"""Wallet: one account's money in its own words: available, reserved, total, to the second.
+
+Promised: an hour is held before a rental begins; usage eats only the hold; a bill is C(n) = ⌊rate x n / 3600⌋ of n whole
+seconds however often it is settled; what is left comes back at once; nothing falls below zero.
+Tables: holds, wallet_alerts. States of a hold: waiting → running ⇄ waiting (interrupted) → closed.
+Called by rentals (hold, start, close, refund), by worker (settle) and by the operator (credit).
+"""
+
+from app.wallet.crediting import credit_adjustment, open_wallet
+from app.wallet.errors import InsufficientBalance, WalletLocked
+from app.wallet.holds import Settled, close, hold, pause, refund_host_fault, start
+from app.wallet.meter import Meter
+from app.wallet.reading import Balance, HoldView, find_holds, get_balance, list_holds
+from app.wallet.renewing import Due, find_due, settle
+
+__all__ = [
+    "Balance",
+    "Due",
+    "HoldView",
+    "InsufficientBalance",
+    "Meter",
+    "Settled",
+    "WalletLocked",
+    "close",
+    "credit_adjustment",
+    "find_due",
+    "find_holds",
+    "get_balance",
+    "hold",
+    "list_holds",
+    "open_wallet",
+    "pause",
+    "refund_host_fault",
+    "settle",
+    "start",
+]

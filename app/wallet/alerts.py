@@ -1,0 +1,77 @@
+"""Low-balance warnings: fired once, in the transaction that crosses the level, and re-armed at 110 %."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import ledger
+from app.events import Event, record
+from app.kit.db import driver
+from app.kit.ids import AccountId
+from app.kit.money import dollars
+from app.wallet import queries
+
+LEVELS = {"runway_24h": 86_400, "runway_6h": 21_600, "runway_1h": 3_600, "depleted": 0}
+"""Seconds of runway, and micro-dollars available; a customer's own ``balance`` level comes beside them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One warning level: micro-dollars for ``balance`` and ``depleted``, seconds for the runways."""
+
+    level: str
+    threshold: int
+    armed: bool
+    fired_at: datetime | None
+
+
+async def open_levels(session: AsyncSession, *, account_id: AccountId) -> None:
+    """Give a new wallet its levels."""
+    for level, threshold in LEVELS.items():
+        await set_level(session, account_id=account_id, level=level, threshold=threshold)
+
+
+async def set_level(session: AsyncSession, *, account_id: AccountId, level: str, threshold: int) -> None:
+    """Set one level and arm it if the wallet stands above it."""
+    await driver(session).execute(queries.SET_LEVEL, account_id, level, threshold)
+    levels = await list_levels(session, account_id=account_id)
+    watched = max((found.threshold for found in levels if not found.level.startswith("runway")), default=0)
+    await ledger.watch(session, account_id=account_id, alert_below=watched)
+
+
+async def list_levels(session: AsyncSession, *, account_id: AccountId) -> list[Level]:
+    """Return an account's levels."""
+    rows = await driver(session).fetch(queries.READ_LEVELS, account_id)
+    return [Level(*row) for row in rows]
+
+
+async def cross_levels(session: AsyncSession, account_ids: Sequence[AccountId], *, at: datetime) -> None:
+    """Fire every armed level that these wallets have come down to, and re-arm those they rose well above.
+
+    The caller holds the wallets' locks.
+    """
+    fired = await driver(session).fetch(queries.CROSS_LEVELS, list(account_ids), at)
+    await record(
+        session,
+        *(
+            Event(
+                account_id=AccountId(row["account_id"]),
+                subject=row["account_id"],
+                type="wallet.depleted" if row["level"] == "depleted" else "wallet.low",
+                at=at,
+                data=_told(row["level"], row["threshold"], row["value"])
+                | {"available": dollars(row["available"]), "total": dollars(int(row["total"]))},
+            )
+            for row in fired
+        ),
+    )
+
+
+def _told(level: str, threshold: int, value: int) -> dict[str, object]:
+    if level.startswith("runway"):
+        return {"level": level, "threshold_seconds": threshold, "runway_seconds": value}
+    return {"level": level, "threshold": dollars(threshold)}

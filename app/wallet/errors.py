@@ -1,0 +1,34 @@
+"""The wallet room's errors."""
+
+from __future__ import annotations
+
+from app.kit.errors import AppError
+from app.kit.money import dollars
+
+
+class InsufficientBalance(AppError):
+    """The wallet's available balance does not cover one hour of this rental."""
+
+    status = 402
+    code = "insufficient_balance"
+    suggestion = "Deposit at least the shortfall, or choose a cheaper listing."
+
+    @classmethod
+    def of(cls, *, required: int, available: int, owed: int = 0) -> InsufficientBalance:
+        """Return the error with its three figures, in dollars on the wire."""
+        shortfall = max(0, required + owed - available)
+        extra = {"required": dollars(required), "available": dollars(available), "shortfall": dollars(shortfall)}
+        if owed:
+            extra["owed"] = dollars(owed)
+        return cls(
+            f"One hour costs {dollars(required)} and {dollars(available)} is available.",
+            extra=extra,
+        )
+
+
+class WalletLocked(AppError):
+    """The wallet is frozen while a difference in its books is looked into; running rentals go on."""
+
+    status = 423
+    code = "locked"
+    suggestion = "Contact the operator; nothing is lost."

@@ -1,0 +1,163 @@
+"""Holds: one rental's money, from reserve to release. Each function works inside the caller's transaction.
+
+Order of locks: the wallet first, then the hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import ledger
+from app.kit.db import driver
+from app.kit.ids import AccountId, RentalId
+from app.kit.leases import bucket_of
+from app.ledger import Kind, Movement
+from app.wallet import alerts, queries
+from app.wallet.errors import InsufficientBalance, WalletLocked
+from app.wallet.meter import slot_of
+from app.wallet.renewing import capture, meter_of, renew_drained, save
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a rental cost in the end. Amounts in micro-dollars."""
+
+    billed_seconds: int
+    charged: int
+    released: int
+    overrun_seconds: int
+    at: datetime
+
+
+async def hold(
+    session: AsyncSession,
+    *,
+    account_id: AccountId,
+    rental_id: RentalId,
+    rate: int,
+    at: datetime,
+    actor: str,
+    max_spend: int | None = None,
+) -> ledger.Balances:
+    """Reserve one hour at ``rate`` (or ``max_spend``, if that is less) for a rental that is about to begin.
+
+    Raises:
+        InsufficientBalance: less is available, or something is owed; nothing was changed.
+        WalletLocked: the wallet is frozen.
+    """
+    amount = rate if max_spend is None else min(rate, max_spend)
+    try:
+        balances = await ledger.post(
+            session,
+            Movement(
+                account_id=account_id,
+                kind=Kind.RESERVE,
+                amount=amount,
+                idempotency_key=f"reserve:{rental_id}",
+                at=at,
+                actor=actor,
+                rental_id=rental_id,
+            ),
+        )
+    except ledger.OverdrawnError as short:
+        raise InsufficientBalance.of(required=amount, available=short.available, owed=short.owed) from None
+    except ledger.FrozenError:
+        raise WalletLocked from None
+    await driver(session).execute(
+        queries.INSERT_HOLD, account_id, rental_id, bucket_of(account_id), rate, amount, max_spend, at
+    )
+    if balances.alert_due:
+        await alerts.cross_levels(session, [account_id], at=at)
+    return balances
+
+
+async def start(session: AsyncSession, *, account_id: AccountId, rental_id: RentalId, at: datetime) -> None:
+    """Begin to meter: the machine has passed its check at ``at``. Harmless to repeat."""
+    await ledger.lock_wallets(session, [account_id])
+    row = await _lock(session, account_id, rental_id)
+    if row["state"] != "waiting":
+        return
+    meter = replace(meter_of(row), started_at=at, settled_at=at).renewed(0)
+    await driver(session).execute(
+        queries.START, account_id, rental_id, at, slot_of(at), meter.funded_until, meter.ends_at, meter.ends_because
+    )
+
+
+async def pause(session: AsyncSession, *, account_id: AccountId, rental_id: RentalId, at: datetime) -> None:
+    """Capture up to ``at`` and stop metering, keeping the hold: the machine was interrupted."""
+    await ledger.lock_wallets(session, [account_id])
+    row = await _lock(session, account_id, rental_id)
+    if row["state"] != "running":
+        return
+    before = meter_of(row)
+    after = before.captured(at)
+    await ledger.post_many(session, [m for m in [capture(before, after, at=at)] if m])
+    await save(session, [after])
+    await driver(session).execute(queries.PAUSE, account_id, rental_id)
+
+
+async def close(
+    session: AsyncSession, *, account_id: AccountId, rental_id: RentalId, at: datetime, billable_until: datetime
+) -> Settled:
+    """Capture the last billable second and give the rest back, debt first. A hold that never ran costs nothing.
+
+    ``billable_until`` is when the stop was accepted or the host was last known good. Closing again returns the same.
+    """
+    wallet = (await ledger.lock_wallets(session, [account_id]))[account_id]
+    row = await _lock(session, account_id, rental_id)
+    before = meter_of(row)
+    if row["state"] == "closed":
+        return Settled(before.billed_seconds, before.charged, 0, before.overrun_seconds, row["closed_at"])
+    after = before.captured(billable_until) if row["state"] == "running" else before
+    movements = [m for m in [capture(before, after, at=billable_until)] if m]
+    if after.held:
+        release = Movement(
+            account_id=account_id,
+            kind=Kind.RELEASE,
+            amount=after.held,
+            idempotency_key=f"release:{rental_id}",
+            at=at,
+            rental_id=rental_id,
+        )
+        movements += ledger.inflow(release, owed=wallet.owed)
+    await ledger.post_many(session, movements)
+    await driver(session).execute(
+        queries.CLOSE, account_id, rental_id, after.charged, after.billed_seconds, after.overrun_seconds, at
+    )
+    await renew_drained(session, account_id=account_id, at=at)
+    return Settled(after.billed_seconds, after.charged, after.held, after.overrun_seconds, at)
+
+
+async def refund_host_fault(
+    session: AsyncSession, *, account_id: AccountId, rental_id: RentalId, at: datetime, reason: str
+) -> int:
+    """Give back everything a closed hold was charged, since its host failed. Returns micro-dollars; once only."""
+    wallet = (await ledger.lock_wallets(session, [account_id]))[account_id]
+    row = await _lock(session, account_id, rental_id)
+    amount: int = row["charged"] - row["refunded"]
+    if amount <= 0:
+        return 0
+    refund = Movement(
+        account_id=account_id,
+        kind=Kind.HOST_FAULT_REFUND,
+        amount=amount,
+        idempotency_key=f"host_fault:{rental_id}",
+        at=at,
+        description=reason,
+        rental_id=rental_id,
+    )
+    await ledger.post_many(session, ledger.inflow(refund, owed=wallet.owed))
+    await driver(session).execute(queries.REFUND, account_id, rental_id, amount)
+    await renew_drained(session, account_id=account_id, at=at)
+    return amount
+
+
+async def _lock(session: AsyncSession, account_id: AccountId, rental_id: RentalId) -> asyncpg.Record:
+    row = await driver(session).fetchrow(queries.LOCK_HOLD, account_id, rental_id)
+    if row is None:
+        raise LookupError(f"{rental_id} has no hold")
+    return row

@@ -1,0 +1,117 @@
+"""The meter: pure arithmetic on one hold. What is due, how far the money goes, what a renewal asks for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from app.kit.clock import whole_seconds
+from app.kit.ids import AccountId, RentalId
+from app.kit.money import cost, seconds_covered
+
+STOP_BUDGET_SECONDS = 60
+"""How long before the last funded second a stop is issued."""
+
+SETTLE_SECONDS = 600
+"""How often a running hold is settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A hold as the arithmetic sees it. Amounts in micro-dollars, ``rate`` per hour."""
+
+    account_id: AccountId
+    rental_id: RentalId
+    rate: int
+    held: int
+    charged: int
+    billed_seconds: int
+    base_seconds: int
+    overrun_seconds: int
+    max_spend: int | None
+    started_at: datetime | None
+    settled_at: datetime | None
+    funded_until: datetime | None
+    ends_at: datetime | None
+    ends_because: str | None
+
+    def elapsed(self, at: datetime) -> int:
+        """Return all whole billable seconds up to ``at``, funded or not."""
+        if self.started_at is None:
+            return self.base_seconds
+        return self.base_seconds + whole_seconds(self.started_at, at)
+
+    def billable(self, at: datetime) -> int:
+        """Return the seconds that the hold can pay for up to ``at``; never fewer than were billed."""
+        affordable = seconds_covered(self.rate, self.charged + self.held)
+        return max(self.billed_seconds, min(self.elapsed(at), affordable))
+
+    def accrued(self, at: datetime) -> int:
+        """Return what has been used and not yet captured, in micro-dollars; it lies inside ``held``."""
+        return cost(self.rate, self.billable(at)) - self.charged
+
+    def captured(self, at: datetime) -> Meter:
+        """Return the meter after capturing everything due at ``at``; late seconds without money are overrun."""
+        seconds = self.billable(at)
+        due = cost(self.rate, seconds) - self.charged
+        return replace(
+            self,
+            held=self.held - due,
+            charged=self.charged + due,
+            billed_seconds=seconds,
+            overrun_seconds=max(self.overrun_seconds, self.elapsed(at) - seconds),
+            settled_at=at if self.settled_at is None else max(self.settled_at, at),
+        )
+
+    def wanted(self) -> int:
+        """Return what a renewal asks for: up to one full hour held, within ``max_spend``."""
+        missing = self.rate - self.held
+        if self.max_spend is not None:
+            missing = min(missing, self.max_spend - self.charged - self.held)
+        return max(0, missing)
+
+    def renewed(self, amount: int) -> Meter:
+        """Return the meter with so much more held, and the moment its money ends."""
+        held = self.held + amount
+        topped = replace(self, held=held)
+        funded_until = topped.money_ends()
+        if held >= self.rate:
+            return replace(topped, funded_until=funded_until, ends_at=None, ends_because=None)
+        capped = self.max_spend is not None and self.charged + held >= self.max_spend
+        return replace(
+            topped,
+            funded_until=funded_until,
+            ends_at=funded_until and funded_until - timedelta(seconds=STOP_BUDGET_SECONDS),
+            ends_because="max_spend" if capped else "wallet_empty",
+        )
+
+    def money_ends(self) -> datetime | None:
+        """Return the last moment that the hold covers; None before it runs."""
+        if self.started_at is None:
+            return None
+        seconds = seconds_covered(self.rate, self.charged + self.held) - self.base_seconds
+        return self.started_at + timedelta(seconds=max(0, seconds))
+
+
+def slot_of(started_at: datetime) -> int:
+    """Return the second within the settlement period at which a hold that started then is settled."""
+    return int(started_at.timestamp()) % SETTLE_SECONDS
+
+
+def share(available: int, meters: list[Meter]) -> list[int]:
+    """Divide what is available among renewals, the hold whose money ends first being served first.
+
+    Returns what each gets, in the order given, in micro-dollars.
+    """
+    grants = [0] * len(meters)
+    order = sorted(range(len(meters)), key=lambda n: (_ends_at(meters[n]), meters[n].rental_id))
+    for n in order:
+        grants[n] = min(meters[n].wanted(), available)
+        available -= grants[n]
+    return grants
+
+
+def _ends_at(meter: Meter) -> float:
+    ends = meter.money_ends()
+    return ends.timestamp() if ends else math.inf

@@ -1,0 +1,70 @@
+"""The wallet room's tables: private to the room."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.kit.orm import Base
+
+
+class HoldRow(Base):
+    """Money held for one rental, and the meter that eats it. Amounts in micro-dollars, ``rate`` per hour."""
+
+    __tablename__ = "holds"
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'running', 'closed')", name="state"),
+        CheckConstraint("rate > 0", name="rate_positive"),
+        CheckConstraint("held >= 0", name="held_not_negative"),
+        CheckConstraint("charged = div(rate::numeric * billed_seconds, 3600)", name="charged_is_the_cost"),
+        CheckConstraint("refunded BETWEEN 0 AND charged", name="refund_within_charge"),
+        CheckConstraint("state <> 'closed' OR held = 0", name="closed_is_empty"),
+        CheckConstraint("state <> 'running' OR started_at IS NOT NULL", name="running_has_started"),
+        Index("ix_holds_slot_bucket", "slot", "bucket", postgresql_where=text("state = 'running'")),
+        Index("ix_holds_account_id", "account_id", postgresql_where=text("state <> 'closed'")),
+        Index("ix_holds_ends_at", "ends_at", postgresql_where=text("state = 'running' AND ends_at IS NOT NULL")),
+        {"postgresql_with": {"fillfactor": 70}},
+    )
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("wallets.account_id"), primary_key=True)
+    rental_id: Mapped[str] = mapped_column(primary_key=True)
+    bucket: Mapped[int] = mapped_column(SmallInteger)
+    state: Mapped[str]
+    rate: Mapped[int]
+    held: Mapped[int]
+    """What remains of the money held."""
+    charged: Mapped[int]
+    """Captured so far; always C(billed_seconds)."""
+    refunded: Mapped[int]
+    billed_seconds: Mapped[int]
+    base_seconds: Mapped[int]
+    """Billable seconds of earlier runs; the present run adds to it from ``started_at``."""
+    overrun_seconds: Mapped[int]
+    """Seconds that ran past the money because we were late: our loss."""
+    max_spend: Mapped[int | None]
+    slot: Mapped[int] = mapped_column(SmallInteger)
+    """The second within the settlement period at which this hold is settled."""
+    started_at: Mapped[datetime | None]
+    settled_at: Mapped[datetime | None]
+    funded_until: Mapped[datetime | None]
+    ends_at: Mapped[datetime | None]
+    """When a stop must be issued since the hold could not be renewed in full; None while it is full."""
+    ends_because: Mapped[str | None]
+    warned_minutes: Mapped[int | None] = mapped_column(SmallInteger)
+    created_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+
+class AlertRow(Base):
+    """One warning level of a wallet: micro-dollars available (``balance``, ``depleted``) or seconds of runway."""
+
+    __tablename__ = "wallet_alerts"
+    __table_args__ = (CheckConstraint("threshold >= 0", name="threshold_not_negative"),)
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("wallets.account_id"), primary_key=True)
+    level: Mapped[str] = mapped_column(primary_key=True)
+    threshold: Mapped[int]
+    armed: Mapped[bool]
+    fired_at: Mapped[datetime | None]

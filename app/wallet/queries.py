@@ -1,0 +1,145 @@
+"""Every statement of the wallet room that is not the ledger's; hot ones are handed to the driver."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_METER = (
+    "account_id, rental_id, rate, held, charged, billed_seconds, base_seconds, overrun_seconds, max_spend, "
+    "started_at, settled_at, funded_until, ends_at, ends_because"
+)
+
+INSERT_HOLD: Final = """
+INSERT INTO holds (account_id, rental_id, bucket, state, rate, held, charged, refunded, billed_seconds, base_seconds,
+                   overrun_seconds, max_spend, slot, created_at)
+VALUES ($1, $2, $3, 'waiting', $4, $5, 0, 0, 0, 0, 0, $6, 0, $7)
+"""
+
+LOCK_HOLD: Final = f"""
+SELECT {_METER}, state, refunded, closed_at FROM holds WHERE account_id = $1 AND rental_id = $2 FOR NO KEY UPDATE
+"""  # noqa: S608 - a constant
+
+LOCK_RUNNING: Final = f"""
+SELECT {_METER} FROM holds
+WHERE (account_id, rental_id) IN (SELECT * FROM unnest($1::text[], $2::text[])) AND state = 'running'
+ORDER BY account_id, rental_id FOR NO KEY UPDATE
+"""  # noqa: S608 - a constant
+
+LOCK_DRAINED: Final = f"""
+SELECT {_METER} FROM holds
+WHERE account_id = $1 AND state = 'running' AND ends_at IS NOT NULL ORDER BY account_id, rental_id FOR NO KEY UPDATE
+"""  # noqa: S608 - a constant
+
+FIND_DUE: Final = """
+SELECT account_id, rental_id, bucket FROM holds
+WHERE state = 'running' AND slot >= $1 AND slot <= $2 AND bucket = ANY($3::smallint[]) AND settled_at <= $4
+ORDER BY slot, account_id, rental_id LIMIT $5
+"""
+
+SAVE_METERS: Final = """
+UPDATE holds h SET held = m.held, charged = m.charged, billed_seconds = m.billed_seconds,
+       overrun_seconds = m.overrun_seconds, settled_at = m.settled_at, funded_until = m.funded_until,
+       ends_at = m.ends_at, ends_because = m.ends_because,
+       warned_minutes = CASE WHEN m.ends_at IS NULL THEN NULL ELSE h.warned_minutes END
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[],
+            $8::timestamptz[], $9::timestamptz[], $10::text[])
+     AS m(account_id, rental_id, held, charged, billed_seconds, overrun_seconds, settled_at, funded_until, ends_at, ends_because)
+WHERE h.account_id = m.account_id AND h.rental_id = m.rental_id
+"""
+
+START: Final = """
+UPDATE holds SET state = 'running', started_at = $3, settled_at = $3, slot = $4, funded_until = $5, ends_at = $6,
+       ends_because = $7
+WHERE account_id = $1 AND rental_id = $2 AND state = 'waiting'
+"""
+
+PAUSE: Final = """
+UPDATE holds SET state = 'waiting', base_seconds = billed_seconds, started_at = NULL, funded_until = NULL, ends_at = NULL,
+       ends_because = NULL WHERE account_id = $1 AND rental_id = $2 AND state = 'running'
+"""
+
+CLOSE: Final = """
+UPDATE holds SET state = 'closed', held = 0, charged = $3, billed_seconds = $4, overrun_seconds = $5, closed_at = $6,
+       settled_at = $6, funded_until = NULL, ends_at = NULL, ends_because = NULL
+WHERE account_id = $1 AND rental_id = $2
+"""
+
+REFUND: Final = "UPDATE holds SET refunded = refunded + $3 WHERE account_id = $1 AND rental_id = $2"
+
+# What a running hold has used and not captured at $2, in the terms of Meter.accrued.
+_ACCRUED = """
+least(h.held, div(h.rate::numeric * least(
+        h.base_seconds + greatest(0, floor(extract(epoch FROM $2::timestamptz - h.started_at))),
+        div((h.charged + h.held + 1)::numeric * 3600 - 1, h.rate)), 3600) - h.charged)
+"""
+
+READ_BALANCE: Final = f"""
+SELECT w.available, w.reserved, w.owed, w.seq, w.frozen_at IS NOT NULL AS frozen, r.running, r.burn, r.accrued
+FROM wallets w, LATERAL (
+    SELECT count(*) AS running, coalesce(sum(h.rate), 0)::bigint AS burn,
+           coalesce(sum(greatest(0, {_ACCRUED})), 0)::bigint AS accrued
+    FROM holds h WHERE h.account_id = w.account_id AND h.state = 'running'
+) r
+WHERE w.account_id = $1
+"""  # noqa: S608 - a constant
+
+LIST_HOLDS: Final = f"""
+SELECT {_METER}, state, created_at FROM holds
+WHERE account_id = $1 AND state <> 'closed' AND ($2::text IS NULL OR rental_id < $2) ORDER BY rental_id DESC LIMIT $3
+"""  # noqa: S608 - a constant
+
+FIND_HOLD: Final = f"""
+SELECT {_METER}, state, refunded, closed_at FROM holds WHERE account_id = $1 AND rental_id = ANY($2::text[])
+"""  # noqa: S608 - a constant
+
+FIND_ENDING: Final = """
+SELECT account_id, rental_id, ends_because FROM holds
+WHERE state = 'running' AND ends_at IS NOT NULL AND ends_at <= $1 AND bucket = ANY($2::smallint[])
+ORDER BY ends_at LIMIT $3
+"""
+
+FIND_LOW: Final = """
+SELECT account_id, rental_id, bucket, funded_until FROM holds
+WHERE state = 'running' AND ends_at IS NOT NULL AND ends_at <= $1 AND bucket = ANY($2::smallint[])
+  AND funded_until - make_interval(mins => CASE warned_minutes WHEN 10 THEN 2 WHEN 30 THEN 10 ELSE 30 END) <= $3
+  AND warned_minutes IS DISTINCT FROM 2
+ORDER BY ends_at LIMIT $4
+"""
+
+WARN: Final = "UPDATE holds SET warned_minutes = $3 WHERE account_id = $1 AND rental_id = $2"
+
+# Each account's available and runway (live total over the sum of running rates) against its armed levels.
+CROSS_LEVELS: Final = """
+WITH now AS (
+    SELECT w.account_id, w.available, w.available + w.reserved AS total, r.burn, r.accrued
+    FROM wallets w, LATERAL (
+        SELECT coalesce(sum(h.rate), 0) AS burn,
+               coalesce(sum(greatest(0, {accrued})), 0) AS accrued
+        FROM holds h WHERE h.account_id = w.account_id AND h.state = 'running'
+    ) r
+    WHERE w.account_id = ANY($1::text[])
+), figure AS (
+    SELECT a.account_id, a.level, a.threshold, a.armed, a.fired_at, now.available, now.total, now.accrued, now.burn,
+           CASE WHEN a.level LIKE 'runway%' THEN CASE WHEN now.burn > 0 THEN div((now.total - now.accrued) * 3600, now.burn) END
+                ELSE now.available END AS value
+    FROM wallet_alerts a JOIN now ON now.account_id = a.account_id
+), rearmed AS (
+    UPDATE wallet_alerts a SET armed = true FROM figure f
+    WHERE a.account_id = f.account_id AND a.level = f.level AND NOT f.armed
+      AND (f.value IS NULL OR f.value * 10 >= f.threshold * 11 AND f.value > f.threshold)
+), fired AS (
+    UPDATE wallet_alerts a SET armed = false, fired_at = CASE WHEN f.quiet THEN a.fired_at ELSE $2 END
+    FROM (SELECT *, fired_at IS NOT NULL AND fired_at > $2::timestamptz - interval '12 hours' AS quiet FROM figure) f
+    WHERE a.account_id = f.account_id AND a.level = f.level AND f.armed AND f.value <= f.threshold
+    RETURNING a.account_id, a.level, a.threshold, f.value, f.available, f.total, f.quiet
+)
+SELECT account_id, level, threshold, value::bigint, available, total FROM fired WHERE NOT quiet ORDER BY account_id, level
+""".replace("{accrued}", _ACCRUED.strip())
+
+SET_LEVEL: Final = """
+INSERT INTO wallet_alerts (account_id, level, threshold, armed)
+SELECT $1, $2, $3::bigint, w.available > $3::bigint OR $2 LIKE 'runway%' FROM wallets w WHERE w.account_id = $1
+ON CONFLICT (account_id, level) DO UPDATE SET threshold = excluded.threshold, armed = excluded.armed, fired_at = NULL
+"""
+
+READ_LEVELS: Final = "SELECT level, threshold, armed, fired_at FROM wallet_alerts WHERE account_id = $1 ORDER BY level"
