@@ -1,0 +1,45 @@
+"""The edge of HTTP: who calls, one tenant transaction per request, problem details, idempotency, lists, rate limits.
+
+Promises: an answer that says success is sent after its commit; a key used twice has one effect and one answer; no
+error repeats what was sent; one tenant's cursor or key is nothing to another.
+
+Table: idempotency_keys. Every room above may use this one.
+"""
+
+from app.web.answering import answer
+from app.web.etags import check_match, etag
+from app.web.idempotency import Answer, prune_idempotency_keys, replay_or_run
+from app.web.installing import install, new_router
+from app.web.limiting import Limiter
+from app.web.metrics import RequestMetrics
+from app.web.middleware import Bounds
+from app.web.paging import Cursors, ListAnswer, Page, Position, list_answer
+from app.web.principal import SCOPES, AppState, Principal
+from app.web.problems import responses_for
+from app.web.work import Work, calling, working
+
+__all__ = [
+    "SCOPES",
+    "Answer",
+    "AppState",
+    "Bounds",
+    "Cursors",
+    "Limiter",
+    "ListAnswer",
+    "Page",
+    "Position",
+    "Principal",
+    "RequestMetrics",
+    "Work",
+    "answer",
+    "calling",
+    "check_match",
+    "etag",
+    "install",
+    "list_answer",
+    "new_router",
+    "prune_idempotency_keys",
+    "replay_or_run",
+    "responses_for",
+    "working",
+]

@@ -1,0 +1,114 @@
+"""One request, one tenant, one transaction.
+
+``working(scope)`` is a dependency; declare it with ``scope="function"`` so that the transaction ends before the answer
+is sent, and a commit that failed is told as an error:
+
+    async def create(body: ThingCreate, work: Annotated[Work, Depends(working("things:write"), scope="function")])
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from fastapi import Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.kit.ids import AccountId
+from app.web.errors import Unauthorized
+from app.web.exchange import exchange_of, state_of
+from app.web.paging import Cursors, Page, Position
+from app.web.principal import SCOPES, Principal
+
+_BEARER = b"bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an endpoint works with: its caller, its transaction and its moment."""
+
+    session: AsyncSession
+    principal: Principal
+    at: datetime
+    request_id: str
+    cursors: Cursors
+
+    @property
+    def account_id(self) -> AccountId:
+        """Return the tenant."""
+        return self.principal.account_id
+
+    def after(self, page: Page) -> Position | None:
+        """Return the position after which a page starts, or None for the first.
+
+        Raises:
+            InvalidCursor: the cursor is not this list's.
+        """
+        return self.cursors.open(page, account_id=self.account_id, at=self.at)
+
+    def cursor(self, position: Position, page: Page) -> str:
+        """Return the cursor of the page that follows a position."""
+        return self.cursors.seal(position, page, account_id=self.account_id, at=self.at)
+
+
+class _Bearer(SecurityBase):
+    """A dependency that is its own security scheme: no second dependency to solve on every request."""
+
+    def __init__(self, scope: str) -> None:
+        if scope not in SCOPES:
+            raise ValueError(f"no such scope: {scope}")
+        self.required_scope = scope
+        self.scheme_name = "apiKey"
+        self.model = HTTPBearer(bearerFormat="hg_live_… or hg_test_…", description="An API key of the account.")
+
+
+class _Working(_Bearer):
+    async def __call__(self, request: Request) -> AsyncIterator[Work]:
+        state = state_of(request)
+        at = state.clock.now()
+        principal = await _admitted(request, self.required_scope, at)
+        async with state.db.begin(principal.account_id) as session:
+            yield Work(session, principal, at, exchange_of(request.scope).request_id, state.cursors)
+
+
+class _Calling(_Bearer):
+    async def __call__(self, request: Request) -> Principal:
+        return await _admitted(request, self.required_scope, state_of(request).clock.now())
+
+
+def working(scope: str) -> _Working:
+    """Return the dependency that gives ``Work`` to a caller with a scope."""
+    return _Working(scope)
+
+
+def calling(scope: str) -> _Calling:
+    """Return the dependency that gives the ``Principal`` only, for endpoints that own their transactions."""
+    return _Calling(scope)
+
+
+async def _admitted(request: Request, scope: str, at: datetime) -> Principal:
+    """Authenticate, then count, then check the scope: who has no key learns nothing, who has one is limited first."""
+    state = state_of(request)
+    exchange = exchange_of(request.scope)
+    address = request.scope["client"][0] if request.scope.get("client") else None
+    state.limiter.check_address(address)
+    try:
+        caller = await state.authenticate(_secret(request), at=at, address=address)
+    except Unauthorized:
+        state.limiter.count_failure(address)
+        raise
+    exchange.principal = caller
+    exchange.rate = state.limiter.admit(account_id=caller.account_id, key_id=caller.key_id)
+    caller.require(scope)
+    return caller
+
+
+def _secret(request: Request) -> str:
+    """Return the bearer token; a second Authorization header would leave open which one counts."""
+    values = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    if len(values) != 1 or values[0][: len(_BEARER)].lower() != _BEARER:
+        raise Unauthorized
+    return str(values[0][len(_BEARER) :], "latin-1").strip()
