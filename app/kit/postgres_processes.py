@@ -68,6 +68,6 @@ def _command_lines() -> Iterator[tuple[int, str]]:
                     yield int(entry.name), line.decode(errors="surrogateescape")
         return
     listed = subprocess.run(["/bin/ps", "-axo", "pid=,command="], capture_output=True, check=True)
-    for line in listed.stdout.decode(errors="surrogateescape").splitlines():
-        pid, _, command = line.strip().partition(" ")
+    for row in listed.stdout.decode(errors="surrogateescape").splitlines():
+        pid, _, command = row.strip().partition(" ")
         yield int(pid), command + " "
