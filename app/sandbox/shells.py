@@ -105,9 +105,7 @@ async def _carry(
     outputs: list[tuple[IO[bytes], asyncssh.SSHWriter[bytes]]],
 ) -> None:
     """Forward between client and command until both are done, and tell the client how the command ended."""
-    loop = asyncio.get_running_loop()
-    writing, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, source)
-    feeding = asyncio.create_task(_feed(session, child, asyncio.StreamWriter(writing, protocol, None, loop)))
+    feeding = asyncio.create_task(_feed(session, child, source))
     forwarding = [asyncio.create_task(_forward(file, target)) for file, target in outputs]
     gone = asyncio.create_task(session.channel.wait_closed())
     ended = asyncio.create_task(_ended(child, forwarding))
@@ -121,7 +119,7 @@ async def _carry(
         session.exit(status)
     feeding.cancel()
     await asyncio.gather(feeding, return_exceptions=True)
-    writing.close()
+    source.close()
     await gone
 
 
@@ -141,16 +139,15 @@ async def _ended(child: subprocess.Popen[bytes], forwarding: list[asyncio.Task[N
     return status
 
 
-async def _feed(
-    session: asyncssh.SSHServerProcess[bytes], child: subprocess.Popen[bytes], target: asyncio.StreamWriter
-) -> None:
+async def _feed(session: asyncssh.SSHServerProcess[bytes], child: subprocess.Popen[bytes], target: IO[bytes]) -> None:
     """Carry the client's input, window sizes and signals to the command."""
-    with suppress(BrokenPipeError, ConnectionError):
+    os.set_blocking(target.fileno(), False)
+    with suppress(OSError):  # the command has closed its input
         while True:
             try:
                 data = await session.stdin.read(_CHUNK)
             except asyncssh.TerminalSizeChanged as change:
-                _resize(target.get_extra_info("pipe").fileno(), change.term_size)
+                _resize(target.fileno(), change.term_size)
                 continue
             except asyncssh.SignalReceived as received:
                 signal_group(child, getattr(signal, f"SIG{received.signal}", signal.SIGTERM))
@@ -160,10 +157,25 @@ async def _feed(
                 continue
             if not data:
                 break
-            target.write(data)
-            await target.drain()
+            await _write(target.fileno(), data)
     if not session.term_type:
         target.close()
+
+
+async def _write(descriptor: int, data: bytes) -> None:
+    """Write all of it. Not by a pipe transport: uvloop's would read from a terminal and lose what it read."""
+    loop = asyncio.get_running_loop()
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:
+            writable = asyncio.Event()
+            loop.add_writer(descriptor, writable.set)
+            try:
+                await writable.wait()
+            finally:
+                loop.remove_writer(descriptor)
 
 
 async def _forward(file: IO[bytes], target: asyncssh.SSHWriter[bytes]) -> None:
