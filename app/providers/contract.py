@@ -5,6 +5,8 @@ Rules every adapter keeps:
 - Calls return at once; waiting is the caller's (``NotYet``, or a machine that is still ``PROVISIONING``).
 - Every call has a deadline and a bound on the answer's size. Reading calls may be retried inside the adapter;
   ``create`` is sent exactly once, whatever happens.
+- A changing call raises ``Unavailable`` only where it was certainly not sent, and ``OutcomeUnknown`` wherever it may
+  have been.
 - ``destroy`` of an unknown machine is success.
 - Only machines that carry our marker are ever listed by ``list_machines``; strangers' machines in the same cloud
   account are invisible here, so that nothing above can touch them.
@@ -169,8 +171,8 @@ class Provider(Protocol):
     async def create(self, order: Order) -> str:
         """Create one machine and return its id. Sent once.
 
-        Raises: NoCapacity, Rejected, Unauthorized, QuotaExceeded, RateLimited, OutcomeUnknown. Any of them may carry
-        ``machine_id`` when the cloud made a machine all the same: destroy it.
+        Raises: NoCapacity, Rejected, Unauthorized, QuotaExceeded, RateLimited, Unavailable, OutcomeUnknown.
+        Any of them may carry ``machine_id`` when the cloud made a machine all the same: destroy it.
         """
         ...
 
@@ -198,39 +200,41 @@ class Provider(Protocol):
     async def stop(self, machine_id: str) -> None:
         """Stop the machine and keep its disk.
 
-        Raises: Unsupported, Gone, NotYet, RateLimited, Unauthorized, OutcomeUnknown.
+        Raises: Unsupported, Gone, NotYet, RateLimited, Unauthorized, Unavailable, OutcomeUnknown.
         """
         ...
 
     async def hibernate(self, machine_id: str) -> None:
         """Save the machine's state and free its GPU.
 
-        Raises: Unsupported, Gone, NotYet, RateLimited, Unauthorized, OutcomeUnknown.
+        Raises: Unsupported, Gone, NotYet, RateLimited, Unauthorized, Unavailable, OutcomeUnknown.
         """
         ...
 
     async def destroy(self, machine_id: str) -> None:
         """Ask for the machine's end. Success also where it is unknown. The caller verifies with ``get_machine``.
 
-        Raises: NotYet, RateLimited, Unauthorized, OutcomeUnknown.
+        Raises: NotYet, RateLimited, Unauthorized, Unavailable, OutcomeUnknown.
         """
         ...
 
     async def ensure_ssh_key(self, name: str, public_key: str) -> str:
         """Make sure that the cloud account holds this public key and return the cloud's id of it. Idempotent.
 
-        Raises: Rejected, Unauthorized, RateLimited, OutcomeUnknown.
+        Raises: Rejected, Unauthorized, RateLimited, Unavailable, OutcomeUnknown.
         """
         ...
 
     async def remove_ssh_key(self, key_id: str) -> None:
         """Remove a key from the cloud account; an unknown key is success.
 
-        Raises: Unauthorized, RateLimited, OutcomeUnknown.
+        Raises: Unauthorized, RateLimited, Unavailable, OutcomeUnknown.
         """
         ...
 
-    async def realised_cost(self, machine_id: str, *, start: datetime, end: datetime, price_micros_per_hour: int) -> RealisedCost:
+    async def realised_cost(
+        self, machine_id: str, *, start: datetime, end: datetime, price_micros_per_hour: int
+    ) -> RealisedCost:
         """Return what the machine cost within a period, from the cloud's books or, lacking them, by its price.
 
         Raises: Unauthorized, RateLimited, Unavailable.

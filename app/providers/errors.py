@@ -9,7 +9,8 @@ ProviderError
 ├── NotYet            not in the state this needs: ask again later
 ├── Gone              the machine does not exist (for a destroy: done)
 ├── Unsupported       this cloud can't do that
-├── Unavailable       a reading call failed (time-out, 5xx, garbage): nothing changed, try again
+├── Unavailable       a reading call failed (time-out, 5xx, garbage), or a changing one found no connection and was
+│                     not sent: nothing changed, try again
 └── OutcomeUnknown    a changing call may have happened: never repeat it blindly, reconcile by marker
 
 None of these reaches HTTP as such; rentals translates them into its own reasons.
@@ -21,7 +22,9 @@ from __future__ import annotations
 class ProviderError(Exception):
     """A cloud answered something other than success."""
 
-    def __init__(self, message: str = "", *, retry_after_seconds: float | None = None, machine_id: str | None = None) -> None:
+    def __init__(
+        self, message: str = "", *, retry_after_seconds: float | None = None, machine_id: str | None = None
+    ) -> None:
         """Take the cloud's own words (cut, never secret), and for a failed create the machine it made anyway."""
         super().__init__(message[:500])
         self.message = message[:500]
@@ -62,7 +65,7 @@ class Unsupported(ProviderError):
 
 
 class Unavailable(ProviderError):
-    """A reading call got no usable answer; nothing changed."""
+    """A reading call got no usable answer, or a changing call was never sent; nothing changed."""
 
 
 class OutcomeUnknown(ProviderError):

@@ -1,0 +1,49 @@
+"""Pacing: clouds want a minimum interval between two calls of a kind; whoever comes too early waits here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+
+from app.providers.errors import RateLimited
+
+
+class Pacer:
+    """Gives out turns, spaced per endpoint, within this process. Other processes show up as the cloud's 429."""
+
+    def __init__(
+        self, intervals: Mapping[str, float], *, factor: float = 1.0, longest_wait_seconds: float = 15.0
+    ) -> None:
+        """Take endpoint → seconds between two calls; ``factor`` 0 turns pacing off, as for a cloud on this machine."""
+        self._intervals = {endpoint: seconds * factor for endpoint, seconds in intervals.items()}
+        self._longest_wait_seconds = longest_wait_seconds
+        self._free_at: dict[str, float] = {}
+
+    def interval(self, endpoints: Iterable[str]) -> float:
+        """Return the longest interval among some endpoints, 0 where none is known."""
+        return max((self._intervals.get(endpoint, 0.0) for endpoint in endpoints), default=0.0)
+
+    async def turn(self, endpoints: Iterable[str]) -> None:
+        """Wait until a call to all these endpoints is in order, and take the turn.
+
+        Raises:
+            RateLimited: the queue is so long that the caller had better come back; no turn was taken.
+        """
+        paced = [endpoint for endpoint in endpoints if endpoint in self._intervals]
+        now = time.monotonic()
+        start = max((self._free_at.get(endpoint, now) for endpoint in paced), default=now)
+        wait = max(0.0, start - now)
+        if wait > self._longest_wait_seconds:
+            raise RateLimited("our own pace is used up", retry_after_seconds=wait)
+        for endpoint in paced:
+            self._free_at[endpoint] = now + wait + self._intervals[endpoint]
+        if wait:
+            await asyncio.sleep(wait)
+
+    def hold(self, endpoints: Iterable[str], seconds: float) -> None:
+        """Let nobody call these endpoints for a while, as the cloud asked."""
+        until = time.monotonic() + seconds
+        for endpoint in endpoints:
+            if self._intervals.get(endpoint):
+                self._free_at[endpoint] = max(until, self._free_at.get(endpoint, until))
