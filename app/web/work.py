@@ -8,8 +8,8 @@ is sent, and a commit that failed is told as an error:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from fastapi import Request
@@ -35,6 +35,8 @@ class Work:
     at: datetime
     request_id: str
     cursors: Cursors
+    after_commit: list[Callable[[], None]] = field(default_factory=list)
+    """What to do once the transaction stands, such as forgetting what a cache holds. Must not raise."""
 
     @property
     def account_id(self) -> AccountId:
@@ -57,8 +59,8 @@ class Work:
 class _Bearer(SecurityBase):
     """A dependency that is its own security scheme: no second dependency to solve on every request."""
 
-    def __init__(self, scope: str) -> None:
-        if scope not in SCOPES:
+    def __init__(self, scope: str | None) -> None:
+        if scope is not None and scope not in SCOPES:
             raise ValueError(f"no such scope: {scope}")
         self.required_scope = scope
         self.scheme_name = "apiKey"
@@ -71,7 +73,10 @@ class _Working(_Bearer):
         at = state.clock.now()
         principal = await _admitted(request, self.required_scope, at)
         async with state.db.begin(principal.account_id) as session:
-            yield Work(session, principal, at, exchange_of(request.scope).request_id, state.cursors)
+            work = Work(session, principal, at, exchange_of(request.scope).request_id, state.cursors)
+            yield work
+        for callback in work.after_commit:
+            callback()
 
 
 class _Calling(_Bearer):
@@ -79,17 +84,17 @@ class _Calling(_Bearer):
         return await _admitted(request, self.required_scope, state_of(request).clock.now())
 
 
-def working(scope: str) -> _Working:
-    """Return the dependency that gives ``Work`` to a caller with a scope."""
+def working(scope: str | None) -> _Working:
+    """Return the dependency that gives ``Work`` to a caller with a scope; with None, to any valid key."""
     return _Working(scope)
 
 
-def calling(scope: str) -> _Calling:
+def calling(scope: str | None) -> _Calling:
     """Return the dependency that gives the ``Principal`` only, for endpoints that own their transactions."""
     return _Calling(scope)
 
 
-async def _admitted(request: Request, scope: str, at: datetime) -> Principal:
+async def _admitted(request: Request, scope: str | None, at: datetime) -> Principal:
     """Authenticate, then count, then check the scope: who has no key learns nothing, who has one is limited first."""
     state = state_of(request)
     exchange = exchange_of(request.scope)
@@ -102,7 +107,8 @@ async def _admitted(request: Request, scope: str, at: datetime) -> Principal:
         raise
     exchange.principal = caller
     exchange.rate = state.limiter.admit(account_id=caller.account_id, key_id=caller.key_id)
-    caller.require(scope)
+    if scope is not None:
+        caller.require(scope)
     return caller
 
 
