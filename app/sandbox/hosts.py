@@ -7,6 +7,7 @@ everything ends when the machine does.
 from __future__ import annotations
 
 import asyncio
+import shlex
 import socket
 from dataclasses import dataclass
 from functools import cache
@@ -144,7 +145,7 @@ async def start_host(
     place = open_home(home)
     host = Host(address, port, home=place, username=username)
     try:
-        _furnish(place, gpu, behaviour, authorized_keys)
+        _furnish(place, gpu, behaviour, username=username, authorized_keys=authorized_keys)
         await host.listen(behaviour)
     except BaseException:
         place.release()
@@ -152,9 +153,12 @@ async def start_host(
     return host
 
 
-def _furnish(home: Home, gpu: GpuFacts, behaviour: HostBehaviour, authorized_keys: list[str]) -> None:
+def _furnish(home: Home, gpu: GpuFacts, behaviour: HostBehaviour, *, username: str, authorized_keys: list[str]) -> None:
     """Write the machine's own commands and the keys that may log in."""
-    commands = {"dmesg": dmesg_script(xid_errors=behaviour.xid_errors)}
+    commands = {
+        "dmesg": dmesg_script(xid_errors=behaviour.xid_errors),
+        "whoami": f"#!/bin/sh\necho {shlex.quote(username)}\n",  # the machine's user has no name of its own
+    }
     if behaviour.has_nvidia_smi:
         script = nvidia_smi_script(gpu, seed=str(home.path), ecc_errors=behaviour.ecc_errors)
         commands["nvidia-smi"] = script if behaviour.runs_nvidia_smi else broken_nvidia_smi_script()

@@ -20,7 +20,8 @@ from app.sandbox.homes import MARKER, Home
 _CHUNK = 64 * 1024
 _TTY_SHELL = 'tty=$1; shift; exec <"$tty" >"$tty" 2>&1; exec "$@"'
 """Opening the terminal as leader of a new session makes it the controlling one, so that Ctrl-C works."""
-_INTERACTIVE = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
+_INTERACTIVE = ["/bin/bash", "--norc", "-i"] if Path("/bin/bash").exists() else ["/bin/sh", "-i"]
+"""Without the computer's own start-up file, which would put its name into the prompt."""
 
 
 def environment(home: Home, username: str) -> dict[str, str]:
@@ -62,13 +63,13 @@ async def _run_on_pipes(session: asyncssh.SSHServerProcess[bytes], home: Home, e
 
 async def _run_on_terminal(session: asyncssh.SSHServerProcess[bytes], home: Home, env: dict[str, str]) -> None:
     ours, theirs = os.openpty()
-    command = ["/bin/sh", "-c", session.command] if session.command is not None else [_INTERACTIVE, "-i"]
+    command = ["/bin/sh", "-c", session.command] if session.command is not None else _INTERACTIVE
     try:
         _resize(ours, session.term_size)
         if home.uid is not None:
             os.fchown(theirs, home.uid, home.uid)
         command = ["/bin/sh", "-c", _TTY_SHELL, "sh", os.ttyname(theirs), *command]
-        child = _spawn(command, home=home, env=env | {"SHELL": _INTERACTIVE}, stdio=theirs)
+        child = _spawn(command, home=home, env=env | {"SHELL": _INTERACTIVE[0]}, stdio=theirs)
     except BaseException:
         os.close(ours)
         raise

@@ -158,11 +158,12 @@ async def test_client_that_leaves_ends_its_command(tmp_path):
 async def test_interactive_shell_runs_on_a_terminal(tmp_path):
     async with running(tmp_path / "a") as host, login(host) as connection:
         process = await connection.create_process(term_type="xterm", term_size=(101, 31))
-        process.stdin.write("stty size; tty; exit 4\n")
+        process.stdin.write("stty size; tty; whoami; exit 4\n")
         output = await asyncio.wait_for(process.stdout.read(), 10)
         await process.wait_closed()
         assert "31 101" in output
         assert "/dev/pts/" in output
+        assert "\nroot\r\n" in output.replace("\x1b[?2004l\r", "")
         assert process.exit_status == 4
 
 
