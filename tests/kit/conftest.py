@@ -1,0 +1,31 @@
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.kit.postgres_rig import ask, copy_of, running
+
+
+@pytest.fixture
+def place():
+    """A directory with a short path that every user may enter."""
+    directory = Path(tempfile.mkdtemp(prefix="hg"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+async def cluster():
+    """A home with a cluster and a table, shut down; copied rather than made anew."""
+    directory = Path(tempfile.mkdtemp(prefix="hg"))
+    async with running(directory / "postgres") as server:
+        await ask(server, "CREATE TABLE kept AS SELECT 42 AS answer")
+    yield directory / "postgres"
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def home(cluster, place):
+    return copy_of(cluster, place / "postgres")
