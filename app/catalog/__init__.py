@@ -1,1 +1,74 @@
-"""What can be rented, where, and at what price."""
+"""What can be rented, where, and at what price.
+
+Promises: a listing's id stays the same for ever; what is quoted was seen within the hour; ``cheapest`` is exact, all-in,
+for every disk size; a dead cloud makes its listings stale and nothing else fail.
+
+Tables, all global: listings, provider_states, refresh_requests, listing_failures, quarantined_hosts, price_history,
+machine_facts, machine_health. The worker writes them; the API reads, and may ask for a refresh.
+
+A listing: seen ─► gone ─► seen again …; available = seen ∧ provider fresh ∧ provider not paused.
+"""
+
+from app.catalog.avoidance import quarantine_host, release_host, remember_failure
+from app.catalog.errors import UnknownFamily
+from app.catalog.families import FAMILIES, Family, FamilyMatch, families_with_vram, find_family, get_family, match_family
+from app.catalog.health import record_machine
+from app.catalog.history import PricePoint, list_prices, spot_discount_ppm
+from app.catalog.listing import HARD_BOUND_SECONDS, Listing, Spot, Wanted
+from app.catalog.matching import Match, cheapest
+from app.catalog.normalising import DEFAULT_DISK_GB, TIERS, all_in_micros_per_hour, cuda_rank
+from app.catalog.polling import pause_provider, register_providers, request_refresh, resume_provider
+from app.catalog.queries import (
+    Facet,
+    ProviderStatus,
+    Sort,
+    facets,
+    find_listing,
+    get_listing,
+    list_listings,
+    list_providers,
+)
+from app.catalog.refreshing import RefreshResult, refresh_due, refresh_provider
+
+__all__ = [
+    "DEFAULT_DISK_GB",
+    "FAMILIES",
+    "HARD_BOUND_SECONDS",
+    "TIERS",
+    "Facet",
+    "Family",
+    "FamilyMatch",
+    "Listing",
+    "Match",
+    "PricePoint",
+    "ProviderStatus",
+    "RefreshResult",
+    "Sort",
+    "Spot",
+    "UnknownFamily",
+    "Wanted",
+    "all_in_micros_per_hour",
+    "cheapest",
+    "cuda_rank",
+    "facets",
+    "families_with_vram",
+    "find_family",
+    "find_listing",
+    "get_family",
+    "get_listing",
+    "list_listings",
+    "list_prices",
+    "list_providers",
+    "match_family",
+    "pause_provider",
+    "quarantine_host",
+    "record_machine",
+    "refresh_due",
+    "refresh_provider",
+    "register_providers",
+    "release_host",
+    "remember_failure",
+    "request_refresh",
+    "resume_provider",
+    "spot_discount_ppm",
+]

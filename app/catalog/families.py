@@ -89,7 +89,7 @@ def find_family(text: str) -> Family | None:
     Where a line has several memory sizes and the text names none, the usual one is meant: ``a100`` is 80 GB.
     """
     match = _match(text, vram_mib=None)
-    return match and match.family
+    return match.family if match else None
 
 
 def match_family(gpu_name: str, vram_mib: int) -> FamilyMatch | None:
@@ -132,7 +132,7 @@ def _match(text: str, *, vram_mib: int | None) -> FamilyMatch | None:
     return None
 
 
-def _card(  # noqa: PLR0913 - a row of the table below
+def _card(
     slug: str, name: str, vram_gb: int, architecture: str, aliases: str, *, cpu: str = "x86_64", **forms: Hardware
 ) -> Family:
     return Family(slug, name, vram_gb, architecture, tuple(aliases.split()), MappingProxyType(forms), cpu)

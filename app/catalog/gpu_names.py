@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -13,9 +14,8 @@ _FORM = re.compile(r"(sxm|pcie|nvl)\d{0,2}", re.ASCII)
 _GLUED_FORM = re.compile(r"(.*\d.*?)((?:sxm|pcie|nvl)\d{0,2})", re.ASCII)
 _SXM_MEMORY = frozenset({"hbm3", "hbm3e"})
 _HOST_MEMORY = frozenset({("gh200", 480)})
-_NOISE = frozenset(
-    "nvidia geforce tesla quadro amd instinct gpu tensor core generation edition blackwell ac nvlink hbm2 hbm2e".split()
-)
+_MAKERS = frozenset({"nvidia", "geforce", "tesla", "quadro", "amd", "instinct"})
+_NOISE = _MAKERS | {"gpu", "tensor", "core", "generation", "edition", "blackwell", "ac", "nvlink", "hbm2", "hbm2e"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class GpuName:
     """Where the name says so."""
 
 
+@functools.lru_cache(maxsize=2048)
 def read_gpu_name(text: str) -> GpuName:
     """Take apart a name in any case and punctuation: ``RTX_4090``, ``H100-80G-PCIe``, ``NVIDIA H100 80GB HBM3``."""
     plain = _SPACED_MEMORY.sub(r"\1gb", unicodedata.normalize("NFKC", text).casefold())

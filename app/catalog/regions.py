@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ _SLUG_GAP = re.compile(r"[^a-z0-9]+")
 _CONTINENTS = frozenset({"AF", "AN", "AS", "EU", "NA", "OC", "SA"})
 _PREFIXES = {"us": "US", "canada": "CA", "norway": "NO"}
 """Regions of clouds that say no country but begin with one."""
-_TRANSLATED = str.maketrans({"ð": "d", "ø": "o", "æ": "ae", "þ": "th", "ß": "ss", "ł": "l", "đ": "d", "ı": "i"})
-_PLACE_MAX, _REGION_ID_MAX = 80, 64
+_TRANSLATED = str.maketrans({"ð": "d", "ø": "o", "æ": "ae", "þ": "th", "ß": "ss", "ł": "l", "đ": "d"})
+_PLACE_MAX, _REGION_ID_MAX, _TEXT_MAX = 80, 64, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,35 +30,38 @@ class Region:
 class _Geolocation:
     city: str
     country: str
+    continent: str | None
 
 
+@functools.lru_cache(maxsize=4096)
 def normalise_region(region_id: str, region_name: str, country: str | None) -> Region:
     """Return one spelling for a cloud's region, which may be an id (``US-East``) or a geolocation (``Oregon, US, NA``).
 
     A geolocation may lack its city (``, US, NA``) or have letters outside ASCII; a place nobody names is ``unknown``.
     """
+    region_id, region_name = region_id[:_TEXT_MAX], region_name[:_TEXT_MAX]
     place = _read_geolocation(region_name) or _read_geolocation(region_id)
-    code = _country(country) or (place.country if place else None)
-    if place and not _is_plain(region_id):
-        code = code or place.country
-        city = _slug(place.city)
-        name = f"{place.city}, {code}" if place.city else code
-        return Region(f"{code.lower()}-{city}"[:_REGION_ID_MAX] if city else code.lower(), name[:_PLACE_MAX], code)
-    slug = _slug(region_id) or _slug(region_name) or (code.lower() if code else "unknown")
-    code = code or _PREFIXES.get(slug.partition("-")[0])
-    name = _readable(region_name) or _readable(region_id) or code or "Unknown"
+    code = _country(country)
+    if place and code in {None, place.continent}:
+        code = place.country
     if place:
-        name = f"{place.city}, {place.country}" if place.city else place.country
-    return Region(slug[:_REGION_ID_MAX], name[:_PLACE_MAX], code)
+        name = ", ".join(filter(None, (place.city, place.country)))
+    else:
+        name = _readable(region_name) or _readable(region_id)
+    if place and not _is_plain(region_id):
+        slug = "-".join(filter(None, (place.country.lower(), _slug(place.city))))
+    else:
+        slug = _slug(region_id) or _slug(region_name) or (code or "unknown").lower()
+    code = code or _PREFIXES.get(slug.partition("-")[0])
+    return Region(slug[:_REGION_ID_MAX], (name or code or "Unknown")[:_PLACE_MAX], code)
 
 
 def _read_geolocation(text: str) -> _Geolocation | None:
     """Return city and country of ``City, CC`` or ``City, CC, Continent``, or None for any other text."""
     parts = [_readable(part) for part in text.split(",")]
-    if len(parts) > 2 and parts[-1] in _CONTINENTS:  # noqa: PLR2004 - city, country, continent
-        parts.pop()
+    continent = parts.pop() if len(parts) > 2 and parts[-1] in _CONTINENTS else None  # noqa: PLR2004 - city, CC, continent
     code = _country(parts[-1]) if len(parts) > 1 else None
-    return _Geolocation(", ".join(part for part in parts[:-1] if part), code) if code else None
+    return _Geolocation(", ".join(part for part in parts[:-1] if part), code, continent) if code else None
 
 
 def _is_plain(region_id: str) -> bool:

@@ -1,0 +1,168 @@
+"""Reading the catalog: single listings, lists, facets, providers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.catalog.filtering import (
+    LISTING_COLUMNS,
+    LISTING_JOINS,
+    Parameters,
+    all_in_sql,
+    availability_clauses,
+    wanted_clauses,
+)
+from app.catalog.listing import HARD_BOUND_SECONDS, LISTING_FIELDS, Listing, Wanted
+from app.kit.clock import whole_seconds
+from app.kit.db import driver
+from app.kit.errors import NotFound
+
+_LAST = 2**62
+
+
+class Sort(StrEnum):
+    """Orders of a list; the best comes first, ties by id."""
+
+    PRICE = "price"
+    RELIABILITY = "reliability"
+    PROVISION_TIME = "provision_time"
+
+
+_SORT_KEYS = {
+    Sort.RELIABILITY: "-COALESCE(l.reliability_ppm, -1)",
+    Sort.PROVISION_TIME: f"COALESCE(h.provision_seconds_p50, {_LAST})",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ListedListing:
+    """A listing and its place in the list's order: what a cursor points at."""
+
+    listing: Listing
+    sort_key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """One value of one dimension, with how many listings have it."""
+
+    dimension: str
+    value: str
+    listings: int
+    from_micros_per_gpu_hour: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderStatus:
+    """A provider: what it can do, and how its polls went."""
+
+    provider: str
+    capability: Mapping[str, object]
+    paused: bool
+    last_attempt_at: datetime | None
+    last_success_at: datetime | None
+    last_error: str | None
+    consecutive_failures: int
+    polls: int
+    polls_failed: int
+    listings: int
+    left_out: Mapping[str, int]
+    refresh_requested_at: datetime | None
+
+    def health(self, at: datetime) -> str:
+        """Return ``paused``, ``unknown`` (never answered), ``stale`` (past the hard bound), ``failing`` or ``ok``."""
+        if self.paused:
+            return "paused"
+        if self.last_success_at is None:
+            return "unknown"
+        if whole_seconds(self.last_success_at, at) > HARD_BOUND_SECONDS:
+            return "stale"
+        return "failing" if self.consecutive_failures else "ok"
+
+    @property
+    def success_ppm(self) -> int | None:
+        """The share of polls that succeeded."""
+        return (self.polls - self.polls_failed) * 1_000_000 // self.polls if self.polls else None
+
+
+async def find_listing(session: AsyncSession, listing_id: str) -> Listing | None:
+    """Return a listing, also one that is gone or stale: ask it whether it ``is_available``."""
+    row = await driver(session).fetchrow(
+        f"SELECT {LISTING_COLUMNS} FROM listings l {LISTING_JOINS} WHERE l.id = $1",  # noqa: S608 - names of ours
+        listing_id,
+    )
+    return Listing(**row) if row else None
+
+
+async def get_listing(session: AsyncSession, listing_id: str) -> Listing:
+    """Return a listing, also one that is gone or stale.
+
+    Raises:
+        NotFound: no such listing.
+    """
+    listing = await find_listing(session, listing_id)
+    if listing is None:
+        raise NotFound
+    return listing
+
+
+async def list_listings(
+    session: AsyncSession, wanted: Wanted, *, at: datetime, sort: Sort, limit: int, after: tuple[int, str] | None = None
+) -> list[ListedListing]:
+    """Return available listings that fit, best first, beginning behind ``after`` (a sort key and an id)."""
+    parameters = Parameters()
+    where = _conditions(wanted, parameters, at=at)
+    key = _SORT_KEYS.get(sort) or all_in_sql(parameters.bind(wanted.disk_gb, "bigint"))
+    if after:
+        where += f" AND ({key}, l.id) > ({parameters.bind(after[0], 'bigint')}, {parameters.bind(after[1], 'text')})"
+    rows = await driver(session).fetch(
+        f"SELECT {LISTING_COLUMNS}, {key} AS sort_key FROM listings l {LISTING_JOINS} WHERE {where} "  # noqa: S608 - as above
+        f"ORDER BY sort_key, l.id LIMIT {parameters.bind(limit, 'bigint')}",
+        *parameters.values,
+    )
+    return [ListedListing(Listing(**{name: row[name] for name in LISTING_FIELDS}), row["sort_key"]) for row in rows]
+
+
+async def facets(session: AsyncSession, wanted: Wanted, *, at: datetime) -> list[Facet]:
+    """Return for every value of family, provider, region, country, count, kind and tier how many listings fit."""
+    parameters = Parameters()
+    where = _conditions(wanted, parameters, at=at)
+    rows = await driver(session).fetch(
+        "SELECT d.dimension, d.value, count(*) AS listings, "  # noqa: S608 - as above
+        "min((l.price_micros_per_hour + l.gpu_count - 1) / l.gpu_count) AS from_micros_per_gpu_hour "
+        "FROM listings l CROSS JOIN LATERAL (VALUES ('family', l.family), ('provider', l.provider), "
+        "('region', l.region_id), ('country', l.country), ('gpu_count', l.gpu_count::text), "
+        "('spot', l.spot::text), ('security_tier', l.security_tier)) AS d(dimension, value) "
+        f"WHERE {where} AND d.value IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2",
+        *parameters.values,
+    )
+    return [Facet(**row) for row in rows]
+
+
+async def list_providers(session: AsyncSession) -> list[ProviderStatus]:
+    """Return every known provider, by name."""
+    rows = await driver(session).fetch(
+        "SELECT s.*, r.requested_at AS refresh_requested_at FROM provider_states s "
+        "LEFT JOIN refresh_requests r ON r.provider = s.provider ORDER BY s.provider"
+    )
+    return [
+        ProviderStatus(**{**row, "capability": json.loads(row["capability"]), "left_out": json.loads(row["left_out"])})
+        for row in rows
+    ]
+
+
+def _conditions(wanted: Wanted, parameters: Parameters, *, at: datetime) -> str:
+    clauses = ["l.gone_at IS NULL", *wanted_clauses(wanted, parameters)]
+    if wanted.families is not None or wanted.min_vram_gb is not None:
+        slugs = [family.slug for family in wanted.resolved_families()]
+        clauses.append(f"l.family = ANY ({parameters.bind(slugs, 'text[]')})")
+    if wanted.gpu_count is not None:
+        clauses.append(f"l.gpu_count = {parameters.bind(wanted.gpu_count, 'bigint')}")
+    clauses.append(f"l.spot = ANY ({parameters.bind(wanted.spot.kinds, 'boolean[]')})")
+    return " AND ".join([*clauses, *availability_clauses(wanted, parameters, at=at)])
