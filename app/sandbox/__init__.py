@@ -1,1 +1,17 @@
-"""Stand-ins that speak the real protocols of the clouds; for the demo and the tests."""
+"""Sandbox: stand-ins that speak the real wire protocols of the GPU clouds, for the demo and the tests.
+
+Promises: Vast.ai and Lambda on one port of this machine, at their own paths and to the letter of their protocols, so
+that their official clients work against it; machines that boot, really answer on SSH, are billed and end; markets whose
+prices and stocks move by a seed; every fault of ``faults`` on demand, in process and under ``/_sandbox/``. The ledger
+of machines, ``Sandbox.truth``, is what bills are audited against. Nothing outlives ``Sandbox.aclose``.
+
+Imports nothing of the app but kit. No tables.
+"""
+
+from __future__ import annotations
+
+from app.sandbox.config import SandboxConfig
+from app.sandbox.faults import Fault
+from app.sandbox.server import Sandbox
+
+__all__ = ["Fault", "Sandbox", "SandboxConfig"]

@@ -1,0 +1,33 @@
+"""What a sandbox is told at its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxConfig:
+    """Everything that makes one sandbox differ from another. Equal seeds and calls give equal markets."""
+
+    seed: int = 1
+    boot_seconds: float = 2.0
+    """From the create until the machine runs and its SSH server answers."""
+    terminate_seconds: float = 0.5
+    """Lambda: how long a machine is ``terminating``, and billed."""
+    terminated_seconds: float = 30.0
+    """Lambda: how long a terminated machine is still listed."""
+    market: Path | None = None
+    """A folder with ``vast-offers.csv`` and ``lambda-types.csv``; the built-in market without."""
+    vast_key: str = "sandbox-vast-key"
+    lambda_key: str = "sandbox-lambda-key"
+    ssh_port: int = 2222
+    """Where Lambda machines listen, each on a loopback address of its own (127.77.x.y). 0 takes a free one."""
+    home: Path | None = None
+    """Where the machines' homes are; a temporary folder, removed at the end, without."""
+    price_step_seconds: float = 60.0
+    """How often prices and stocks move; 0 for never."""
+    charges_lag_seconds: float = 0.0
+    """Vast: how far the books of realised charges run behind."""
+    rate_limits: bool = False
+    """Whether the clouds' documented rate limits hold from the start."""

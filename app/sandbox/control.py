@@ -1,0 +1,127 @@
+"""The sandbox's own paths, ``/_sandbox/…``: faults, the truth about machines and offers, and accidents on demand."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.kit.clock import rfc3339
+from app.sandbox.accidents import Accidents
+from app.sandbox.answers import Refusal, json_response
+from app.sandbox.clouds import Cloud
+from app.sandbox.faults import Fault
+from app.sandbox.world import World
+
+
+class Control:
+    """The calls by which tests, demos and people steer a sandbox."""
+
+    def __init__(self, world: World, clouds: Sequence[Cloud], accidents: Accidents) -> None:
+        self._world = world
+        self._clouds = clouds
+        self._accidents = accidents
+
+    def routes(self) -> list[Route]:
+        """Return the paths."""
+        return [
+            _route("/_sandbox/faults", "GET", self._list_faults),
+            _route("/_sandbox/faults", "POST", self._add_fault),
+            _route("/_sandbox/faults", "DELETE", self._clear_faults),
+            _route("/_sandbox/faults/{id:int}", "DELETE", self._remove_fault),
+            _route("/_sandbox/machines", "GET", self._machines),
+            _route("/_sandbox/machines/{id}/{deed}", "POST", self._change_machine),
+            _route("/_sandbox/offers", "GET", self._offers),
+            _route("/_sandbox/offers/{id}/{deed}", "POST", self._change_offer),
+            _route("/_sandbox/rate-limits", "POST", self._rate_limits),
+            _route("/_sandbox/calls", "GET", self._calls),
+        ]
+
+    async def _list_faults(self, request: Request) -> object:  # noqa: ARG002 - every call takes the request
+        return {"faults": self._world.faults.listed(), "struck": dict(self._world.faults.struck)}
+
+    async def _add_fault(self, request: Request) -> object:
+        try:
+            number = self._world.faults.add(Fault(**await _body(request)))
+        except (TypeError, ValueError) as error:
+            raise Refusal(422, {"error": str(error)}) from None
+        return {"id": number}
+
+    async def _clear_faults(self, request: Request) -> object:  # noqa: ARG002 - as above
+        self._world.faults.clear()
+        return {}
+
+    async def _remove_fault(self, request: Request) -> object:
+        if not self._world.faults.remove(int(request.path_params["id"])):
+            raise Refusal(404, {"error": "no such fault"})
+        return {}
+
+    async def _machines(self, request: Request) -> object:  # noqa: ARG002 - as above
+        rows = [asdict(row) for row in self._world.fleet.truth()]
+        return {"machines": [{name: _wire(value) for name, value in row.items()} for row in rows]}
+
+    async def _change_machine(self, request: Request) -> object:
+        deeds: dict[str, Callable[[str], None]] = {
+            "vanish": self._accidents.vanish,
+            "outbid": self._accidents.outbid,
+            "kill-gpu": self._accidents.kill_gpu,
+            "fail": self._accidents.fail,
+        }
+        deed = deeds.get(request.path_params["deed"])
+        if deed is None:
+            raise Refusal(404, {"error": f"no such deed; one of {', '.join(deeds)}"})
+        try:
+            deed(request.path_params["id"])
+        except LookupError as error:
+            raise Refusal(404, {"error": str(error)}) from None
+        return {}
+
+    async def _offers(self, request: Request) -> object:  # noqa: ARG002 - as above
+        at = self._world.clock.now()
+        return {"offers": [offer for cloud in self._clouds for offer in cloud.offers(at)]}
+
+    async def _change_offer(self, request: Request) -> object:
+        offer_id, deed, body = request.path_params["id"], request.path_params["deed"], await _body(request)
+        if not any(cloud.change_offer(offer_id, deed, body) for cloud in self._clouds):
+            raise Refusal(404, {"error": "no such offer, or no such deed: withdraw, restore, reprice"})
+        return {}
+
+    async def _rate_limits(self, request: Request) -> object:
+        self._world.limiter.enabled = bool((await _body(request)).get("enabled", True))
+        return {"enabled": self._world.limiter.enabled}
+
+    async def _calls(self, request: Request) -> object:  # noqa: ARG002 - as above
+        counted = Counter(f"{call.provider} {call.operation} {call.status}" for call in self._world.calls)
+        return {"counts": dict(sorted(counted.items()))}
+
+
+def _route(path: str, method: str, handler: Callable[[Request], Awaitable[object]]) -> Route:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return json_response(await handler(request))
+        except Refusal as refusal:
+            return refusal.response()
+
+    return Route(path, endpoint, methods=[method])
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    raw = await request.body()
+    try:
+        body = json.loads(raw) if raw.strip() else {}
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise Refusal(422, {"error": "the body must be a JSON object"})
+    return body
+
+
+def _wire(value: object) -> object:
+    return rfc3339(value) if isinstance(value, datetime) else value

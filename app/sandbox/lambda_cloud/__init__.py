@@ -1,0 +1,1 @@
+"""Lambda: instance types by region."""
