@@ -33,9 +33,7 @@ _CLAIM = """
     INSERT INTO idempotency_keys (account_id, route, key, body_hash, created_at) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT DO NOTHING RETURNING true
 """
-_FIND = (
-    "SELECT body_hash, status, body, headers FROM idempotency_keys WHERE account_id = $1 AND route = $2 AND key = $3"
-)
+_FIND = "SELECT body_hash, status, body, headers::text AS headers FROM idempotency_keys WHERE account_id = $1 AND route = $2 AND key = $3"
 _STORE = """
     UPDATE idempotency_keys SET status = $4, body = $5, headers = $6
     WHERE account_id = $1 AND route = $2 AND key = $3

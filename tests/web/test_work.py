@@ -76,7 +76,7 @@ async def test_a_commit_that_failed_is_not_told_as_success(db_client, db_state):
     assert told.status_code == 500
 
 
-async def test_the_transaction_has_ended_when_the_answer_begins(db_client, db_state, make_app):
+async def test_the_transaction_has_ended_when_the_answer_begins(db_state, make_app):
     order = []
     app = make_app(db_state)
 
