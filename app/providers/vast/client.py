@@ -156,7 +156,7 @@ def refusal(call: Call, reply: Reply) -> ProviderError | None:
     made = maybe(lambda value: str(whole(value, low=1)), body.get("new_contract"))
     code, words = maybe(text, body.get("error")) or "", _words(reply, body)
     if reply.status == httpx.codes.TOO_MANY_REQUESTS:
-        return _too_fast(call, reply, words)
+        return _too_fast(call, reply, words, made)
     if reply.status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return call.doubt(f"status {reply.status} {words}", machine_id=made) if made else None
     error = _class_of(call, reply.status, code=code, words=words)
@@ -181,14 +181,14 @@ def _class_of(call: Call, status: int, *, code: str, words: str) -> type[Provide
     return next((meaning for applies, meaning in meanings if applies), None)
 
 
-def _too_fast(call: Call, reply: Reply, words: str) -> ProviderError:
+def _too_fast(call: Call, reply: Reply, words: str, made: str | None) -> ProviderError:
     """Read a 429: mostly plain text. Vast.ai punishes a create that came too early with a longer wait."""
     seconds = retry_after_seconds(reply.headers.get("Retry-After"))
     if seconds is None and call.operation == "create":
         seconds = _CREATE_PENALTY_SECONDS
     if seconds is None and "search_quota_exceeded" in words:
         seconds = 60.0
-    return RateLimited(words, retry_after_seconds=seconds)
+    return RateLimited(words, retry_after_seconds=seconds, machine_id=made)
 
 
 def _words(reply: Reply, body: Mapping[str, object]) -> str:
