@@ -11,7 +11,15 @@ A listing: seen ─► gone ─► seen again …; available = seen ∧ provider
 
 from app.catalog.avoidance import quarantine_host, release_host, remember_failure
 from app.catalog.errors import UnknownFamily
-from app.catalog.families import FAMILIES, Family, FamilyMatch, families_with_vram, find_family, get_family, match_family
+from app.catalog.families import (
+    FAMILIES,
+    Family,
+    FamilyMatch,
+    families_with_vram,
+    find_family,
+    get_family,
+    match_family,
+)
 from app.catalog.health import record_machine
 from app.catalog.history import PricePoint, list_prices, spot_discount_ppm
 from app.catalog.listing import HARD_BOUND_SECONDS, Listing, Spot, Wanted

@@ -36,7 +36,7 @@ async def register_providers(session: AsyncSession, capabilities: Iterable[Capab
     """Make providers known, with what they can do; the states of known ones are kept."""
     await driver(session).executemany(
         "INSERT INTO provider_states (provider, capability, paused, consecutive_failures, polls, polls_failed, listings, "
-        "left_out) VALUES ($1, $2, false, 0, 0, 0, 0, '{}') "
+        "left_out) VALUES ($1, $2::text::jsonb, false, 0, 0, 0, 0, '{}') "
         "ON CONFLICT (provider) DO UPDATE SET capability = excluded.capability",
         [(capability.name, json.dumps(asdict(capability))) for capability in capabilities],
     )

@@ -24,6 +24,10 @@ from app.kit.db import driver
 from app.kit.errors import NotFound
 
 _LAST = 2**62
+_STATE_COLUMNS = (
+    "s.provider, s.capability::text, s.paused, s.last_attempt_at, s.last_success_at, s.last_error, "
+    "s.consecutive_failures, s.polls, s.polls_failed, s.listings, s.left_out::text"
+)
 
 
 class Sort(StrEnum):
@@ -148,7 +152,7 @@ async def facets(session: AsyncSession, wanted: Wanted, *, at: datetime) -> list
 async def list_providers(session: AsyncSession) -> list[ProviderStatus]:
     """Return every known provider, by name."""
     rows = await driver(session).fetch(
-        "SELECT s.*, r.requested_at AS refresh_requested_at FROM provider_states s "
+        f"SELECT {_STATE_COLUMNS}, r.requested_at AS refresh_requested_at FROM provider_states s "  # noqa: S608 - as above
         "LEFT JOIN refresh_requests r ON r.provider = s.provider ORDER BY s.provider"
     )
     return [

@@ -100,7 +100,7 @@ async def _write(db: Database, capability: Capability, offers: Sequence[Offer], 
         await record_prices(session, capability.name, at=at)
         await driver(session).execute(
             "UPDATE provider_states SET last_attempt_at = GREATEST(last_attempt_at, $2), last_success_at = $2, "
-            "last_error = NULL, consecutive_failures = 0, polls = polls + 1, listings = $3, left_out = $4 "
+            "last_error = NULL, consecutive_failures = 0, polls = polls + 1, listings = $3, left_out = $4::text::jsonb "
             "WHERE provider = $1",
             capability.name,
             at,
