@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import app.catalog.models
+import app.events.models
+import app.ledger.models
+import app.rentals.models
+import app.tenancy.models
+import app.wallet.models
+import app.web.models  # noqa: F401 - imported for what they register
 from app.kit.orm import Base
 
 metadata = Base.metadata

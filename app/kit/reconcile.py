@@ -55,7 +55,7 @@ class Reconciler:
 
 @dataclass(slots=True)
 class Status:
-    """What the last run of a reconciler did."""
+    """What a reconciler last found, and the outcomes of all its steps so far."""
 
     name: str
     last_run_at: datetime | None = None
@@ -71,38 +71,50 @@ class _Waiting:
 
 
 class Runner:
-    """Runs one reconciler's rounds and remembers which items to leave alone for a while."""
+    """Runs one reconciler's rounds; remembers which items are in hand and which to leave alone for a while."""
 
     def __init__(self, reconciler: Reconciler) -> None:
         self.reconciler = reconciler
         self.status = Status(reconciler.name)
         self._waiting: dict[str, _Waiting] = {}
-        self._busy: set[str] = set()
+        self._in_hand: set[str] = set()
+        self._gate = asyncio.Semaphore(reconciler.concurrency)
 
     async def run_once(self, this: Round) -> Counter[str]:
-        """Find and step once. Never raises but for cancellation: failures are counted and logged."""
+        """Find, step through everything found, and return the outcomes."""
+        steps = await self.begin(this)
+        return Counter(await asyncio.gather(*steps))
+
+    async def begin(self, this: Round) -> list[asyncio.Task[str]]:
+        """Find, and begin a step for each item that is neither in hand nor waiting; a slow one holds up no round.
+
+        Never raises but for cancellation: failures are counted and logged. The tasks return outcomes.
+        """
         name = self.reconciler.name
         began = time.monotonic()
-        outcomes: Counter[str] = Counter()
         try:
             found = await self.reconciler.find(this, self.reconciler.batch)
         except Exception as error:  # noqa: BLE001 - one reconciler's failure must not end the worker
             log.warning("reconciler.find_failed", reconciler=name, error=repr(error))
             self.status.error = repr(error)
             OUTCOMES.labels(name, "find_failed").inc()
-            return Counter(find_failed=1)
-        items = [item for item in found if self._may_try(str(item))]
-        gate = asyncio.Semaphore(self.reconciler.concurrency)
-
-        async def guarded(item: Any) -> None:  # noqa: ANN401 - items are the reconciler's own
-            async with gate:
-                outcomes[await self._step(this, item)] += 1
-
-        await asyncio.gather(*(guarded(item) for item in items))
-        self.status = Status(name, this.at, len(found), outcomes)
+            return []
+        items = {str(item): item for item in found}
+        steps = [asyncio.create_task(self._guarded(this, key, items[key])) for key in items if self._may_try(key)]
+        self.status.last_run_at, self.status.found, self.status.error = this.at, len(found), None
         LAST_RUN.labels(name).set(this.at.timestamp())
         DURATION.labels(name).observe(time.monotonic() - began)
-        return outcomes
+        return steps
+
+    async def _guarded(self, this: Round, key: str, item: Any) -> str:  # noqa: ANN401 - items are the reconciler's own
+        self._in_hand.add(key)
+        try:
+            async with self._gate:
+                outcome = await self._step(this, item)
+        finally:
+            self._in_hand.discard(key)
+        self.status.outcomes[outcome] += 1
+        return outcome
 
     async def _step(self, this: Round, item: Any) -> str:  # noqa: ANN401 - items are the reconciler's own
         name, key = self.reconciler.name, str(item)
@@ -131,4 +143,4 @@ class Runner:
 
     def _may_try(self, key: str) -> bool:
         waiting = self._waiting.get(key)
-        return waiting is None or waiting.until <= time.monotonic()
+        return key not in self._in_hand and (waiting is None or waiting.until <= time.monotonic())

@@ -1,1 +1,14 @@
-""""""
+"""Rentals: one rental's life: quote, request, place, meter, stop.
+
+Promised: nothing is billed before the machine passed its check nor after a stop was accepted; a crash at any instant
+leaves a row that says what was about to happen; a machine that no live attempt owns is destroyed; an attempt sends at
+most one create. States: see ``states``. Tables: rentals, attempts, rental_logs, quotes, ssh_keys, templates, orphans.
+The API writes what is wanted; only the worker's reconcilers speak with clouds and machines.
+"""
+
+from app.rentals.requesting import Requested, quote, request
+from app.rentals.states import Stage, Status
+from app.rentals.stopping import stop
+from app.rentals.tools import Limits, PlatformKey, Tools
+
+__all__ = ["Limits", "PlatformKey", "Requested", "Stage", "Status", "Tools", "quote", "request", "stop"]

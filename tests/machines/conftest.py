@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 import asyncssh
 import pytest
 
+from app.machines.shell import open_shell
 from app.providers.contract import Connection
-from app.rentals.shell import open_shell
 from app.sandbox.hosts import GpuFacts, HostBehaviour, start_host
 
 RTX_4090 = GpuFacts("NVIDIA GeForce RTX 4090", 1, 24_564)

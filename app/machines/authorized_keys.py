@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.rentals.public_keys import parse_public_key
-from app.rentals.shell import Shell, ShellError
+from app.machines.public_keys import parse_public_key
+from app.machines.shell import Shell, ShellError
 
 BEGIN = "# hourglass begin"
 END = "# hourglass end"

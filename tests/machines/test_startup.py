@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.rentals.startup import environment_file, quoted, read_log, start_script
+from app.machines.startup import environment_file, quoted, read_log, start_script
 
 NAMES = st.from_regex(r"\AV_[A-Za-z0-9_]{0,12}\Z")
 VALUES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=60)

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.rentals.machine_keys import BEGIN, END, set_authorized_keys, with_managed_keys
-from app.rentals.public_keys import MalformedKey
-from app.rentals.shell import AuthRefused
+from app.machines.authorized_keys import BEGIN, END, set_authorized_keys, with_managed_keys
+from app.machines.public_keys import MalformedKey
+from app.machines.shell import AuthRefused
 
 FOREIGN = st.lists(st.sampled_from(["ssh-ed25519 AAAA platform", "# a remark", "", "  spaced", "garbage \udcff"]))
 KEYS = st.lists(st.sampled_from(["ssh-ed25519 BBBB one", "ssh-ed25519 CCCC two"]), unique=True)

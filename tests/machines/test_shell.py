@@ -5,8 +5,8 @@ import time
 import asyncssh
 import pytest
 
+from app.machines.shell import AnswerTooLong, AuthRefused, HostKeyChanged, ShellError, TimedOut, Unreachable, open_shell
 from app.providers.contract import Connection
-from app.rentals.shell import AnswerTooLong, AuthRefused, HostKeyChanged, ShellError, TimedOut, Unreachable, open_shell
 from app.sandbox.hosts import HostBehaviour
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from app.rentals import gpu_probe
-from app.rentals.shell import AnswerTooLong, Shell
+from app.machines import gpu_probe
+from app.machines.shell import AnswerTooLong, Shell
 
 QUERY = "index,name,uuid,memory.total,driver_version,ecc.errors.uncorrected.volatile.total"
 _COLUMNS = QUERY.count(",") + 1

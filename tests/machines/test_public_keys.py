@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.rentals.public_keys import MAX_BYTES, MalformedKey, WeakKey, parse_public_key
+from app.machines.public_keys import MAX_BYTES, MalformedKey, WeakKey, parse_public_key
 
 ED25519 = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
 

@@ -2,7 +2,7 @@ import ctypes
 
 import pytest
 
-from app.rentals.checking import (
+from app.machines.checking import (
     Expectation,
     Failed,
     Gpu,
@@ -13,7 +13,7 @@ from app.rentals.checking import (
     parse_xids,
     verdict,
 )
-from app.rentals.gpu_probe import PATTERN, WORDS, probe
+from app.machines.gpu_probe import PATTERN, WORDS, probe
 from app.sandbox.hosts import GpuFacts, HostBehaviour
 
 H100 = Gpu(0, "NVIDIA H100 80GB HBM3", "GPU-1", 81_559, "550.127.05", 0)

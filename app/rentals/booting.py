@@ -1,0 +1,183 @@
+"""From a machine that exists to a rental that runs: wait for the boot, check over SSH, install keys, start to bill."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import catalog, wallet
+from app.kit.ids import AccountId, RentalId
+from app.kit.leases import bucket_name, fenced
+from app.kit.reconcile import Round
+from app.machines import Expectation, Failed, Passed, ShellError, open_shell, set_authorized_keys, start_script
+from app.machines import check as check_machine
+from app.providers import Connection, Gone, Machine, MachineStatus
+from app.rentals import queries
+from app.rentals.asking import Chosen
+from app.rentals.fencing import held_rental, look_again
+from app.rentals.giving_up import Reason, abandon
+from app.rentals.models import AttemptRow, RentalRow
+from app.rentals.requesting import environment
+from app.rentals.states import Stage, Status, move
+from app.rentals.tools import Tools
+
+_LAG_SECONDS = 30
+"""A cloud's answers may not know a machine so shortly after its creation."""
+
+_DEAD = frozenset({MachineStatus.FAILED, MachineStatus.PREEMPTED, MachineStatus.STOPPED, MachineStatus.GONE})
+
+
+async def boot(tools: Tools, this: Round, rental: RentalRow, attempt: AttemptRow) -> str:
+    """Ask the cloud how the machine is; go on to the check once it runs and can be reached."""
+    at = tools.clock.now()
+    limits = tools.limits_for(attempt.provider)
+    since = attempt.booting_at or attempt.created_at
+    machine = await _ask(tools, attempt)
+    if machine is None or machine.status in _DEAD:
+        if machine is None and at < since + timedelta(seconds=_LAG_SECONDS):
+            return await _wait(tools, this, rental, attempt)
+        said = machine.status_message if machine else "The machine is gone."
+        broken_image = machine is not None and machine.status is MachineStatus.FAILED and bool(said)
+        reason: Reason = "image_error" if broken_image else "provider_error"
+        return await abandon(tools, this, rental, attempt, reason, message=said or "The machine did not start.")
+    if _too_dear(machine, attempt):
+        return await abandon(
+            tools, this, rental, attempt, "price_changed", message="The cloud charges more than listed."
+        )
+    if machine.status is MachineStatus.RUNNING and machine.connection is not None:
+        return await _booted(tools, this, rental, attempt, machine)
+    if at >= since + timedelta(seconds=limits.boot_seconds):
+        return await abandon(tools, this, rental, attempt, "boot_timeout", message="The machine did not boot in time.")
+    return await _wait(tools, this, rental, attempt)
+
+
+async def check(tools: Tools, this: Round, rental: RentalRow, attempt: AttemptRow) -> str:
+    """Look at the machine over SSH: is it what was sold? Then it is the customer's."""
+    try:
+        found, host_key = await _inspect(tools, rental, attempt)
+    except ShellError as error:
+        limits = tools.limits_for(attempt.provider)
+        since = attempt.checking_at or attempt.created_at
+        if tools.clock.now() >= since + timedelta(seconds=limits.check_seconds):
+            return await abandon(tools, this, rental, attempt, "ssh_unreachable", message=str(error))
+        return await _wait(tools, this, rental, attempt)
+    if isinstance(found, Failed):
+        return await abandon(tools, this, rental, attempt, found.reason, message=found.message)
+    return await _run(tools, this, rental, attempt, found, host_key)
+
+
+async def _ask(tools: Tools, attempt: AttemptRow) -> Machine | None:
+    provider = tools.providers[attempt.provider]
+    try:
+        return await provider.get_machine(attempt.machine_id or "")
+    except Gone:
+        return None
+
+
+async def _wait(tools: Tools, this: Round, rental: RentalRow, attempt: AttemptRow) -> str:
+    seconds = tools.limits_for(attempt.provider).poll_seconds
+    await look_again(tools, this, rental, at=tools.clock.now() + timedelta(seconds=seconds))
+    return "not_yet"
+
+
+def _too_dear(machine: Machine, attempt: AttemptRow) -> bool:
+    """More than a tenth above the listing: the offer was re-priced between search and rent."""
+    listed: int = attempt.listing["all_in_micros_per_hour"]
+    return machine.price_micros_per_hour is not None and machine.price_micros_per_hour * 10 > listed * 11
+
+
+async def _booted(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow, machine: Machine) -> str:
+    at = tools.clock.now()
+    async with tools.db.begin_unscoped() as session:
+        rental = await held_rental(session, this, seen)
+        row = await queries.lock_attempt(session, account_id=seen.account_id, rental_id=seen.id, number=attempt.number)
+        if rental is None or row is None or row.status != "booting" or machine.connection is None:
+            return "moved_on"
+        row.status, row.checking_at = "checking", at
+        row.connection = _told(machine, machine.connection)
+        rental.next_at = at
+        await move(session, rental, Status.PROVISIONING, stage=Stage.CHECKING, at=at, data={"attempt": row.number})
+    return "booted"
+
+
+def _told(machine: Machine, connection: Connection) -> dict[str, object]:
+    return {
+        "host": connection.host,
+        "port": connection.port,
+        "username": connection.username,
+        "ports": {str(port): list(public) for port, public in machine.ports.items()},
+    }
+
+
+def connection_of(attempt: AttemptRow) -> Connection:
+    """Return where an attempt's machine answers.
+
+    Raises:
+        LookupError: it has not been told yet.
+    """
+    told = attempt.connection
+    if told is None:
+        raise LookupError("the machine's address is not known yet")
+    return Connection(host=told["host"], port=told["port"], username=told["username"])
+
+
+async def _inspect(tools: Tools, rental: RentalRow, attempt: AttemptRow) -> tuple[Passed | Failed, str]:
+    chosen = Chosen.restored(attempt.listing)
+    expected = Expectation(
+        gpu_count=chosen.gpu_count,
+        vram_mib=chosen.vram_mib,
+        accepts=lambda name: (
+            (found := catalog.match_family(name, chosen.vram_mib)) is not None and found.family.slug == chosen.family
+        ),
+    )
+    limits = tools.limits_for(attempt.provider)
+    async with open_shell(
+        connection_of(attempt),
+        private_key=tools.platform_key.private,
+        deadline_seconds=limits.check_seconds,
+        known_host=attempt.host_key,
+    ) as shell:
+        found = await check_machine(shell, expected)
+        if isinstance(found, Passed):
+            await set_authorized_keys(shell, [key["public_key"] for key in rental.ssh_keys])
+            if script := rental.launch["startup_script"]:
+                await start_script(shell, script=script, env=environment(tools.vault, rental))
+        return found, shell.host_key
+
+
+async def _run(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow, found: Passed, host_key: str) -> str:
+    """The machine has passed: from this moment on it is billed."""
+    at = tools.clock.now()
+    account_id, rental_id = AccountId(seen.account_id), RentalId(seen.id)
+    async with tools.db.begin_unscoped() as session:
+        await fenced(session, this.holding, [bucket_name(seen.bucket)])
+        await wallet.lock(session, account_id=account_id)
+        rental = await held_rental(session, this, seen)
+        row = await queries.lock_attempt(session, account_id=account_id, rental_id=rental_id, number=attempt.number)
+        if rental is None or row is None or row.status != "checking":
+            return "moved_on"
+        await wallet.start(session, account_id=account_id, rental_id=rental_id, at=at)
+        row.status, row.live_at, row.host_key = "live", at, host_key
+        row.gpus = [{"name": gpu.name, "vram_mib": gpu.vram_mib, "uuid": gpu.uuid} for gpu in found.gpus]
+        rental.running_at = rental.heartbeat_at = at
+        rental.next_at, rental.keys_applied = None, seen.keys_version
+        if rental.max_duration_seconds is not None:
+            rental.stop_at = at + timedelta(seconds=rental.max_duration_seconds)
+        await move(session, rental, Status.RUNNING, at=at, data={"attempt": row.number, "provider": row.provider})
+        await _note_launch(session, row, at=at)
+    return "running"
+
+
+async def _note_launch(session: AsyncSession, row: AttemptRow, *, at: datetime) -> None:
+    await catalog.record_machine(
+        session,
+        fact_id=f"launch:{row.rental_id}:{row.number}",
+        kind="launch",
+        provider=row.provider,
+        family=row.listing["family"],
+        spot=row.listing["spot"],
+        good=True,
+        seconds=int((at - row.created_at).total_seconds()),
+        at=at,
+    )

@@ -1,0 +1,41 @@
+"""What a machine is launched with: the image, ports, disk, environment, script. Built-in templates are data here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What runs on the machine. ``env`` may hold secrets and is stored sealed, apart from the rest."""
+
+    image: str
+    template: str | None = None
+    disk_gb: int = 20
+    ports: tuple[int, ...] = ()
+    startup_script: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def stored(self) -> dict[str, Any]:
+        """Return everything but the environment, as JSON."""
+        told = asdict(self)
+        del told["env"]
+        return told | {"ports": list(self.ports)}
+
+    @classmethod
+    def restored(cls, stored: Mapping[str, Any], *, env: Mapping[str, str] | None = None) -> Launch:
+        """Return what ``stored`` told, with the environment beside it."""
+        return cls(**{**stored, "ports": tuple(stored["ports"])}, env=env or {})
+
+
+BUILT_IN: Final[Mapping[str, Launch]] = {
+    "ubuntu-24-04": Launch(image="nvidia/cuda:12.8.1-base-ubuntu24.04", template="ubuntu-24-04"),
+    "pytorch": Launch(image="pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime", template="pytorch"),
+    "vllm": Launch(image="vllm/vllm-openai:v0.11.0", template="vllm", disk_gb=80, ports=(8000,)),
+    "sglang": Launch(image="lmsysorg/sglang:v0.5.3-cu126", template="sglang", disk_gb=80, ports=(30000,)),
+    "tgi": Launch(image="ghcr.io/huggingface/text-generation-inference:3.3.6", template="tgi", disk_gb=80, ports=(80,)),
+    "ollama": Launch(image="ollama/ollama:0.12.3", template="ollama", disk_gb=60, ports=(11434,)),
+}
+DEFAULT_TEMPLATE: Final = "ubuntu-24-04"

@@ -1,0 +1,180 @@
+"""The rentals room's tables: private to the room."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Integer, SmallInteger, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.kit.orm import Base
+
+ALIVE = ("creating", "booting", "checking", "live")
+"""States of an attempt that may own a machine and are not on their way out."""
+
+
+class RentalRow(Base):
+    """One rental. ``rate`` is locked, in micro-dollars per hour; its money stands on the wallet's hold of this id."""
+
+    __tablename__ = "rentals"
+    __table_args__ = (
+        CheckConstraint("rate > 0", name="rate_positive"),
+        CheckConstraint("status IN ('provisioning', 'running', 'stopping', 'stopped', 'failed')", name="status"),
+        Index("ix_rentals_next_at", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+        Index("ix_rentals_stop_at", "stop_at", postgresql_where=text("status = 'running' AND stop_at IS NOT NULL")),
+        Index("ix_rentals_bucket", "bucket", postgresql_where=text("status = 'running'")),
+        {"postgresql_with": {"fillfactor": 80}},
+    )
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    bucket: Mapped[int] = mapped_column(SmallInteger)
+    version: Mapped[int]
+    name: Mapped[str | None]
+    tags: Mapped[dict[str, Any]]
+    created_by: Mapped[str]
+    status: Mapped[str]
+    stage: Mapped[str | None]
+    status_reason: Mapped[str | None]
+    wanted: Mapped[dict[str, Any]]
+    """What the caller asked of a listing: for matching again after a failed attempt."""
+    launch: Mapped[dict[str, Any]]
+    """Image, ports, disk, startup script."""
+    sealed_env: Mapped[bytes | None]
+    """Environment and secrets, sealed by the vault."""
+    listing: Mapped[dict[str, Any]]
+    """The listing that the rate comes from; after a fall-through, the one in use."""
+    rate: Mapped[int]
+    attempts: Mapped[int] = mapped_column(Integer)
+    ssh_keys: Mapped[list[Any]]
+    keys_version: Mapped[int]
+    keys_applied: Mapped[int]
+    max_duration_seconds: Mapped[int | None]
+    max_spend: Mapped[int | None]
+    next_at: Mapped[datetime | None]
+    """When placement looks at it again; None once nothing is to be placed."""
+    deadline_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+    running_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    """When the machine was last known to be well."""
+    stop_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    settled_at: Mapped[datetime | None]
+    end_reason: Mapped[str | None]
+    failure: Mapped[dict[str, Any] | None]
+    log_offset: Mapped[int]
+    log_exit: Mapped[int | None] = mapped_column(Integer)
+
+
+class AttemptRow(Base):
+    """One try to place a rental on one listing: at most one create call, at most one machine."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        ForeignKeyConstraint(["account_id", "rental_id"], ["rentals.account_id", "rentals.id"]),
+        CheckConstraint("status IN ('creating', 'booting', 'checking', 'live', 'doomed', 'gone')", name="status"),
+        CheckConstraint("machine_id IS NOT NULL OR status IN ('creating', 'doomed', 'gone')", name="known_machine"),
+        Index(
+            "uq_attempts_one_alive",
+            "account_id",
+            "rental_id",
+            unique=True,
+            postgresql_where=text("status IN ('creating', 'booting', 'checking', 'live')"),
+        ),
+        Index("ix_attempts_next_at", "next_at", postgresql_where=text("status = 'doomed'")),
+    )
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    rental_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    bucket: Mapped[int] = mapped_column(SmallInteger)
+    status: Mapped[str]
+    provider: Mapped[str]
+    offer_id: Mapped[str]
+    listing: Mapped[dict[str, Any]]
+    marker: Mapped[str]
+    machine_id: Mapped[str | None]
+    connection: Mapped[dict[str, Any] | None]
+    host_key: Mapped[str | None]
+    created_at: Mapped[datetime]
+    booting_at: Mapped[datetime | None]
+    checking_at: Mapped[datetime | None]
+    live_at: Mapped[datetime | None]
+    doomed_at: Mapped[datetime | None]
+    gone_at: Mapped[datetime | None]
+    next_at: Mapped[datetime | None]
+    destroy_tries: Mapped[int] = mapped_column(Integer)
+    reason: Mapped[str | None]
+    message: Mapped[str | None]
+    gpus: Mapped[list[Any] | None]
+
+
+class LogRow(Base):
+    """A piece of a startup script's output."""
+
+    __tablename__ = "rental_logs"
+    __table_args__ = (ForeignKeyConstraint(["account_id", "rental_id"], ["rentals.account_id", "rentals.id"]),)
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    rental_id: Mapped[str] = mapped_column(primary_key=True)
+    from_offset: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    text: Mapped[str]
+    at: Mapped[datetime]
+
+
+class QuoteRow(Base):
+    """A listing and a price, locked for a minute."""
+
+    __tablename__ = "quotes"
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    wanted: Mapped[dict[str, Any]]
+    listing: Mapped[dict[str, Any]]
+    rate: Mapped[int]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    used_by: Mapped[str | None]
+
+
+class SshKeyRow(Base):
+    """A customer's public key."""
+
+    __tablename__ = "ssh_keys"
+    __table_args__ = (UniqueConstraint("account_id", "fingerprint"),)
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    public_key: Mapped[str]
+    fingerprint: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class TemplateRow(Base):
+    """A customer's own launch template."""
+
+    __tablename__ = "templates"
+    __table_args__ = (UniqueConstraint("account_id", "name"),)
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    name: Mapped[str]
+    launch: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class OrphanRow(Base):
+    """A machine with our marker that no attempt owns, seen by the sweep."""
+
+    __tablename__ = "orphans"
+
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    machine_id: Mapped[str] = mapped_column(primary_key=True)
+    marker: Mapped[str]
+    first_seen_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    destroyed_at: Mapped[datetime | None]

@@ -1,0 +1,240 @@
+"""Every SELECT and lock of the rentals room, and the two inserts that a caller waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Row, and_, func, or_, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.kit.ids import AccountId, RentalId
+from app.rentals.models import ALIVE, AttemptRow, LogRow, OrphanRow, QuoteRow, RentalRow, SshKeyRow, TemplateRow
+
+INSERT_RENTAL: Final = """
+WITH made AS (
+    INSERT INTO rentals (account_id, id, bucket, version, name, tags, created_by, status, stage, wanted, launch, sealed_env,
+                         listing, rate, attempts, ssh_keys, keys_version, keys_applied, max_duration_seconds, max_spend,
+                         next_at, deadline_at, created_at, log_offset)
+    VALUES ($1, $2, $3, 1, $4, $5, $6, 'provisioning', 'matching', $7, $8, $9, $10, $11, 0, $12, 1, 0, $13, $14, $15, $16, $15, 0)
+)
+INSERT INTO events (account_id, subject, seq, id, type, at, actor, data)
+VALUES ($1, $2, 1, $17, 'rental.provisioning', $15, $6, $18)
+"""
+
+
+async def lock_rental(session: AsyncSession, *, account_id: str, rental_id: str) -> RentalRow | None:
+    """Return a rental under its row lock. A wallet that is needed too has been locked before."""
+    return await session.scalar(
+        select(RentalRow)
+        .where(RentalRow.account_id == account_id, RentalRow.id == rental_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+
+
+async def find_rental(session: AsyncSession, *, account_id: str, rental_id: str) -> RentalRow | None:
+    """Return a rental as it stands."""
+    return await session.scalar(select(RentalRow).where(RentalRow.account_id == account_id, RentalRow.id == rental_id))
+
+
+async def list_rentals(
+    session: AsyncSession,
+    *,
+    account_id: AccountId,
+    statuses: Sequence[str] = (),
+    before: str | None = None,
+    limit: int = 50,
+) -> Sequence[RentalRow]:
+    """Return rentals, newest first."""
+    wanted = select(RentalRow).where(RentalRow.account_id == account_id)
+    if statuses:
+        wanted = wanted.where(RentalRow.status.in_(statuses))
+    if before:
+        wanted = wanted.where(RentalRow.id < before)
+    return (await session.scalars(wanted.order_by(RentalRow.id.desc()).limit(limit))).all()
+
+
+async def find_alive(session: AsyncSession, *, account_id: str, rental_id: str) -> AttemptRow | None:
+    """Return the rental's attempt that may own a machine and is not on its way out."""
+    return await session.scalar(
+        select(AttemptRow).where(
+            AttemptRow.account_id == account_id, AttemptRow.rental_id == rental_id, AttemptRow.status.in_(ALIVE)
+        )
+    )
+
+
+async def lock_attempt(session: AsyncSession, *, account_id: str, rental_id: str, number: int) -> AttemptRow | None:
+    """Return one attempt under its row lock; its rental has been locked before."""
+    return await session.scalar(
+        select(AttemptRow)
+        .where(AttemptRow.account_id == account_id, AttemptRow.rental_id == rental_id, AttemptRow.number == number)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+
+
+async def list_attempts(session: AsyncSession, *, account_id: str, rental_ids: Sequence[str]) -> Sequence[AttemptRow]:
+    """Return all attempts of some rentals, in order."""
+    rows = await session.scalars(
+        select(AttemptRow)
+        .where(AttemptRow.account_id == account_id, AttemptRow.rental_id.in_(rental_ids))
+        .order_by(AttemptRow.rental_id, AttemptRow.number)
+    )
+    return rows.all()
+
+
+async def find_to_place(
+    session: AsyncSession, *, at: datetime, buckets: Sequence[int], limit: int
+) -> Sequence[Row[str, str, int]]:
+    """Return (account, rental, bucket) of rentals that placement has to look at now, all accounts."""
+    rows = await session.execute(
+        select(RentalRow.account_id, RentalRow.id, RentalRow.bucket)
+        .where(RentalRow.next_at <= at, RentalRow.bucket.in_(buckets))
+        .order_by(RentalRow.next_at)
+        .limit(limit)
+    )
+    return rows.all()
+
+
+async def find_doomed(
+    session: AsyncSession, *, at: datetime, buckets: Sequence[int], limit: int
+) -> Sequence[Row[str, str, int, int]]:
+    """Return (account, rental, number, bucket) of attempts whose machine has to go, all accounts."""
+    rows = await session.execute(
+        select(AttemptRow.account_id, AttemptRow.rental_id, AttemptRow.number, AttemptRow.bucket)
+        .where(AttemptRow.status == "doomed", AttemptRow.next_at <= at, AttemptRow.bucket.in_(buckets))
+        .order_by(AttemptRow.next_at)
+        .limit(limit)
+    )
+    return rows.all()
+
+
+async def find_overdue(
+    session: AsyncSession, *, at: datetime, buckets: Sequence[int], limit: int
+) -> Sequence[Row[str, str, int]]:
+    """Return (account, rental, bucket) of running rentals whose time is over, all accounts."""
+    rows = await session.execute(
+        select(RentalRow.account_id, RentalRow.id, RentalRow.bucket)
+        .where(RentalRow.status == "running", RentalRow.stop_at <= at, RentalRow.bucket.in_(buckets))
+        .order_by(RentalRow.stop_at)
+        .limit(limit)
+    )
+    return rows.all()
+
+
+async def find_live(
+    session: AsyncSession, *, provider: str, buckets: Sequence[int]
+) -> Sequence[Row[str, str, int, int, str, datetime | None]]:
+    """Return (account, rental, number, bucket, machine, heartbeat) of everything running at one cloud, all accounts."""
+    rows = await session.execute(
+        select(
+            RentalRow.account_id,
+            RentalRow.id,
+            AttemptRow.number,
+            RentalRow.bucket,
+            func.coalesce(AttemptRow.machine_id, ""),
+            RentalRow.heartbeat_at,
+        )
+        .join(AttemptRow, and_(AttemptRow.account_id == RentalRow.account_id, AttemptRow.rental_id == RentalRow.id))
+        .where(
+            RentalRow.status == "running",
+            RentalRow.bucket.in_(buckets),
+            AttemptRow.status == "live",
+            AttemptRow.provider == provider,
+        )
+    )
+    return rows.all()
+
+
+async def save_heartbeats(session: AsyncSession, rentals: Sequence[tuple[str, str]], *, at: datetime) -> None:
+    """Note that these (account, rental) were well: one statement."""
+    await session.execute(
+        update(RentalRow)
+        .where(tuple_(RentalRow.account_id, RentalRow.id).in_(list(rentals)), RentalRow.status == "running")
+        .values(heartbeat_at=at)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def find_untended(session: AsyncSession, *, buckets: Sequence[int], limit: int) -> Sequence[Row[str, str, int]]:
+    """Return (account, rental, bucket) of running rentals whose keys changed or whose script still runs."""
+    script = RentalRow.launch["startup_script"].astext.is_not(None)
+    rows = await session.execute(
+        select(RentalRow.account_id, RentalRow.id, RentalRow.bucket)
+        .where(
+            RentalRow.status == "running",
+            RentalRow.bucket.in_(buckets),
+            or_(RentalRow.keys_applied < RentalRow.keys_version, and_(script, RentalRow.log_exit.is_(None))),
+        )
+        .order_by(RentalRow.id)
+        .limit(limit)
+    )
+    return rows.all()
+
+
+async def find_owners(
+    session: AsyncSession, *, rentals: Sequence[tuple[str, int]]
+) -> Sequence[Row[str, str, int, int, str]]:
+    """Return (account, rental, number, bucket, status) of attempts by (rental, number), all accounts."""
+    rows = await session.execute(
+        select(
+            AttemptRow.account_id, AttemptRow.rental_id, AttemptRow.number, AttemptRow.bucket, AttemptRow.status
+        ).where(tuple_(AttemptRow.rental_id, AttemptRow.number).in_(list(rentals)))
+    )
+    return rows.all()
+
+
+async def list_orphans(session: AsyncSession, *, provider: str) -> Sequence[OrphanRow]:
+    """Return the machines of one cloud that were seen without an owner and are not known to be destroyed."""
+    rows = await session.scalars(
+        select(OrphanRow).where(OrphanRow.provider == provider, OrphanRow.destroyed_at.is_(None))
+    )
+    return rows.all()
+
+
+async def find_quote(session: AsyncSession, *, account_id: AccountId, quote_id: str) -> QuoteRow | None:
+    """Return a quote under its row lock: it serves one rental."""
+    return await session.scalar(
+        select(QuoteRow).where(QuoteRow.account_id == account_id, QuoteRow.id == quote_id).with_for_update()
+    )
+
+
+async def list_ssh_keys(
+    session: AsyncSession,
+    *,
+    account_id: AccountId,
+    ids: Sequence[str] | None = None,
+    before: str | None = None,
+    limit: int = 50,
+) -> Sequence[SshKeyRow]:
+    """Return an account's keys, newest first; with ``ids`` only those."""
+    wanted = select(SshKeyRow).where(SshKeyRow.account_id == account_id)
+    if ids is not None:
+        wanted = wanted.where(SshKeyRow.id.in_(ids))
+    if before:
+        wanted = wanted.where(SshKeyRow.id < before)
+    return (await session.scalars(wanted.order_by(SshKeyRow.id.desc()).limit(limit))).all()
+
+
+async def find_template(session: AsyncSession, *, account_id: AccountId, template_id: str) -> TemplateRow | None:
+    """Return an account's own template by id or name."""
+    return await session.scalar(
+        select(TemplateRow).where(
+            TemplateRow.account_id == account_id, or_(TemplateRow.id == template_id, TemplateRow.name == template_id)
+        )
+    )
+
+
+async def list_logs(
+    session: AsyncSession, *, account_id: AccountId, rental_id: RentalId, offset: int, limit: int
+) -> Sequence[LogRow]:
+    """Return pieces of a rental's log from an offset on, in order."""
+    rows = await session.scalars(
+        select(LogRow)
+        .where(LogRow.account_id == account_id, LogRow.rental_id == rental_id, LogRow.from_offset >= offset)
+        .order_by(LogRow.from_offset)
+        .limit(limit)
+    )
+    return rows.all()

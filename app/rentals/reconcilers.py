@@ -1,0 +1,110 @@
+"""What must become true of rentals.
+
+For each: which rows, which sentence becomes true, why twice is harmless, what if it never runs.
+
+- placement: rentals in ``provisioning`` whose ``next_at`` has come get a running, checked machine or fail with their
+  hold released. Twice: every write checks the state it came from. Never: nothing starts, nothing is billed.
+- destroying: ``doomed`` attempts lose their machine and are seen to. Twice: an unknown machine is gone. Never: our cost.
+- ending: running rentals past ``stop_at`` or with no money left are stopped. Twice: a stop of the stopped is nothing.
+  Never: the capture is clamped to the hold, the rest is our cost.
+- watching, one item a cloud: running rentals have a fresh heartbeat or end as ``host_lost``. Twice: a newer pulse.
+  Never: a dead host is billed until its money ends.
+- sweeping, one item a cloud: no machine with our marker is without an owner. Twice: destroy is idempotent. Never: our cost.
+- tending: customers' keys on the machine equal the row's, the startup script's output is in the log. Twice: the same
+  file, and pieces keyed by offset. Never: late keys, late logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from app.kit.reconcile import Reconciler, Round
+from app.rentals import destroying, placement, stopping, sweeping, tending
+from app.rentals.tools import Tools
+from app.rentals.watching import Watch, watch
+
+
+def reconcilers(tools: Tools) -> list[Reconciler]:
+    """Return the room's reconcilers."""
+    return [placing(tools), destroying_machines(tools), ending(tools), watching(tools), sweeps(tools), visits(tools)]
+
+
+def placing(tools: Tools) -> Reconciler:
+    """Rentals get machines."""
+    return Reconciler(
+        name="placement",
+        every_seconds=0.5,
+        batch=200,
+        find=partial(placement.find, tools),
+        step=partial(placement.step, tools),
+        concurrency=32,
+        step_seconds_max=240.0,
+    )
+
+
+def destroying_machines(tools: Tools) -> Reconciler:
+    """Doomed machines go."""
+    return Reconciler(
+        name="destroying",
+        every_seconds=0.5,
+        batch=200,
+        find=partial(destroying.find, tools),
+        step=partial(destroying.step, tools),
+        concurrency=16,
+    )
+
+
+def ending(tools: Tools) -> Reconciler:
+    """What is over is stopped."""
+    return Reconciler(
+        name="ending",
+        every_seconds=1.0,
+        batch=500,
+        find=partial(stopping.find_ending, tools),
+        step=partial(stopping.end, tools),
+        concurrency=8,
+    )
+
+
+def watching(tools: Tools) -> Reconciler:
+    """What runs is alive."""
+    return Reconciler(
+        name="watching",
+        every_seconds=30.0,
+        batch=100,
+        find=partial(_clouds, tools),
+        step=partial(watch, tools, Watch()),
+    )
+
+
+def sweeps(tools: Tools) -> Reconciler:
+    """What exists is owned."""
+    return Reconciler(
+        name="sweeping",
+        every_seconds=30.0,
+        batch=100,
+        find=partial(_my_clouds, tools),
+        step=partial(sweeping.sweep, tools),
+    )
+
+
+def visits(tools: Tools) -> Reconciler:
+    """What runs has its keys and its log."""
+    return Reconciler(
+        name="tending",
+        every_seconds=2.0,
+        batch=100,
+        find=partial(tending.find, tools),
+        step=partial(tending.step, tools),
+        concurrency=16,
+    )
+
+
+async def _clouds(tools: Tools, this: Round, limit: int) -> Sequence[str]:
+    del this
+    return sorted(tools.providers)[:limit]
+
+
+async def _my_clouds(tools: Tools, this: Round, limit: int) -> Sequence[str]:
+    return [name for name in sorted(tools.providers) if this.holding.holds(sweeping.lease_name(name))][:limit]

@@ -1,0 +1,77 @@
+"""What the reconcilers work with; built once by the worker's composition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.kit.clock import Clock
+from app.kit.db import Database
+from app.kit.vault import Vault
+from app.providers import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long each step of a launch may take at one cloud, in seconds."""
+
+    create_seconds: int = 60
+    boot_seconds: int = 300
+    check_seconds: int = 90
+    provisioning_seconds: int = 900
+    poll_seconds: float = 2.0
+    unfound_seconds: int = 900
+    """After a create whose outcome is unknown: how long a machine with its marker may still turn up."""
+    host_lost_seconds: int = 120
+    full_refund_seconds: int = 600
+    """A host that fails so soon after ``running`` costs the customer nothing."""
+    avoid_seconds: int = 600
+    """How long an offer that failed is offered to nobody."""
+    quarantine_seconds: int = 86_400
+    orphan_seconds: int = 60
+    """How long an unowned machine is watched before it is destroyed: its row may be about to be written."""
+    absorb_percent: int = 25
+    """How much dearer than the locked rate a fall-through listing may be; the difference is ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformKey:
+    """The key pair by which machines are checked: OpenSSH private text, and the public line."""
+
+    private: str = field(repr=False)
+    public: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The worker's hands."""
+
+    db: Database
+    providers: Mapping[str, Provider]
+    platform_key: PlatformKey
+    vault: Vault
+    clock: Clock
+    deployment: str
+    """Eight characters that tell our machines from those of another deployment in the same cloud account."""
+    limits: Limits = field(default_factory=Limits)
+    limits_of: Mapping[str, Limits] = field(default_factory=dict)
+
+    def limits_for(self, provider: str) -> Limits:
+        """Return a cloud's limits."""
+        return self.limits_of.get(provider, self.limits)
+
+    @property
+    def marker_prefix(self) -> str:
+        """What every marker of this deployment begins with."""
+        return f"hg-{self.deployment}-"
+
+    def marker(self, rental_id: str, number: int) -> str:
+        """Return the marker of one attempt's machine."""
+        return f"{self.marker_prefix}{rental_id}-{number}"
+
+    def attempt_of(self, marker: str) -> tuple[str, int] | None:
+        """Return (rental id, attempt number) of a marker of ours; None for anything else."""
+        rental_id, dash, number = marker.removeprefix(self.marker_prefix).rpartition("-")
+        if not dash or not number.isdecimal() or not marker.startswith(self.marker_prefix):
+            return None
+        return rental_id, int(number)
