@@ -6,14 +6,16 @@ Tables: wallets, transfers, ledger_seals. Buckets: available, reserved, owed on 
 adjustment as counters that only the transfers know. Called by wallet (and by the rooms that bring money in).
 """
 
-from app.ledger.errors import FrozenError, KeyReusedError, NoWalletError, OverdrawnError
+from app.ledger.errors import FrozenError, KeyReusedError, NoWalletError, OverdrawnError, TwinPostedError
+from app.ledger.freezing import freeze, unfreeze
+from app.ledger.inflows import inflow, post_inflow, was_posted
 from app.ledger.kinds import ENTRIES, Bucket, Kind
 from app.ledger.posting import (
     Balances,
     LockedWallet,
     Movement,
     Usage,
-    inflow,
+    lock_wallet,
     lock_wallets,
     open_wallet,
     post,
@@ -32,11 +34,17 @@ __all__ = [
     "Movement",
     "NoWalletError",
     "OverdrawnError",
+    "TwinPostedError",
     "Usage",
+    "freeze",
     "inflow",
+    "lock_wallet",
     "lock_wallets",
     "open_wallet",
     "post",
+    "post_inflow",
     "post_many",
+    "unfreeze",
+    "was_posted",
     "watch",
 ]

@@ -21,3 +21,10 @@ class NoWalletError(Exception):
 
 class FrozenError(Exception):
     """The wallet is frozen while a difference in its books is looked into: nothing new is reserved from it."""
+
+
+class TwinPostedError(Exception):
+    """Another transaction posted the same key in the same moment; this one can be run again, whole."""
+
+    sqlstate = "40001"
+    """Told as a serialization failure, so that whole transactions are retried on it."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.db import driver
@@ -13,8 +15,10 @@ from app.kit.ids import AccountId, RentalId, TransferId
 from app.kit.leases import bucket_of
 from app.kit.money import MICROS_MAX
 from app.ledger import queries
-from app.ledger.errors import FrozenError, KeyReusedError, NoWalletError, OverdrawnError
+from app.ledger.errors import FrozenError, KeyReusedError, NoWalletError, OverdrawnError, TwinPostedError
 from app.ledger.kinds import ENTRIES, Bucket, Kind, deltas
+
+_KEY_CONSTRAINT = "uq_transfers_account_id_idempotency_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,36 +76,18 @@ async def open_wallet(session: AsyncSession, *, account_id: AccountId, at: datet
 async def post(session: AsyncSession, movement: Movement) -> Balances:
     """Move money: one statement that changes the wallet and inserts the transfer, or does neither.
 
-    Posting a key again returns the first outcome with ``replayed``. A twin that commits in the same moment ends this
-    transaction with a unique violation; run again whole, it replays.
+    Posting a key again returns the first outcome with ``replayed``.
 
     Raises:
+        TwinPostedError: a twin committed in this very moment; the transaction, run again whole, replays.
         OverdrawnError: a bucket would fall below zero, or ``available`` would rise while something is owed.
         KeyReusedError: the key stands for another movement.
         FrozenError: the wallet is frozen and this would reserve from it.
         NoWalletError: there is no such wallet.
     """
     _check(movement)
-    debit, credit = movement.entry
-    usage = movement.usage
-    row = await driver(session).fetchrow(
-        queries.POST_ONE,
-        movement.account_id,
-        *deltas(debit, credit, movement.amount),
-        movement.idempotency_key,
-        TransferId.new(),
-        movement.kind,
-        debit,
-        credit,
-        movement.amount,
-        movement.at,
-        movement.rental_id,
-        movement.actor,
-        movement.description,
-        usage.rate if usage else None,
-        usage.from_s if usage else None,
-        usage.to_s if usage else None,
-    )
+    with _telling_twins():
+        row = await driver(session).fetchrow(queries.POST_ONE, *_columns(movement))
     if row is None:
         return await _explain(session, movement)
     return Balances(*row)
@@ -112,34 +98,19 @@ async def post_many(session: AsyncSession, movements: Sequence[Movement]) -> Non
 
     The caller has locked the wallets (``lock_wallets``) and computed from what it read there; keys must be new.
     All or nothing: a bucket below zero or a used key fails the transaction.
+
+    Raises:
+        NoWalletError: one of the wallets does not exist.
+        TwinPostedError: one of the keys was posted before.
     """
     for movement in movements:
         _check(movement)
     if not movements:
         return
-    entries = [movement.entry for movement in movements]
-    changes = [deltas(*entry, movement.amount) for entry, movement in zip(entries, movements, strict=True)]
-    usages = [movement.usage for movement in movements]
-    await driver(session).execute(
-        queries.POST_MANY,
-        [movement.account_id for movement in movements],
-        [change[0] for change in changes],
-        [change[1] for change in changes],
-        [change[2] for change in changes],
-        [movement.idempotency_key for movement in movements],
-        [TransferId.new() for _ in movements],
-        [movement.kind for movement in movements],
-        [entry[0] for entry in entries],
-        [entry[1] for entry in entries],
-        [movement.amount for movement in movements],
-        [movement.at for movement in movements],
-        [movement.rental_id for movement in movements],
-        [movement.actor for movement in movements],
-        [movement.description for movement in movements],
-        [usage.rate if usage else None for usage in usages],
-        [usage.from_s if usage else None for usage in usages],
-        [usage.to_s if usage else None for usage in usages],
-    )
+    with _telling_twins():
+        done = await driver(session).execute(queries.POST_MANY, *zip(*map(_columns, movements), strict=True))
+    if done != f"INSERT 0 {len(movements)}":
+        raise NoWalletError("a movement names an account without a wallet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +121,23 @@ class LockedWallet:
     reserved: int
     owed: int
     frozen: bool
+
+    @property
+    def renewable(self) -> int:
+        """What holds may be renewed with: nothing while something is owed or the wallet is frozen."""
+        return 0 if self.owed or self.frozen else self.available
+
+
+async def lock_wallet(session: AsyncSession, account_id: AccountId) -> LockedWallet:
+    """Lock one wallet until the transaction ends, and return what stands on it.
+
+    Raises:
+        NoWalletError: there is no such wallet.
+    """
+    found = (await lock_wallets(session, [account_id])).get(account_id)
+    if found is None:
+        raise NoWalletError(account_id)
+    return found
 
 
 async def lock_wallets(session: AsyncSession, account_ids: Sequence[AccountId]) -> dict[AccountId, LockedWallet]:
@@ -169,39 +157,36 @@ async def watch(session: AsyncSession, *, account_id: AccountId, alert_below: in
     await driver(session).execute(queries.WATCH, account_id, alert_below)
 
 
-def inflow(movement: Movement, *, owed: int) -> list[Movement]:
-    """Split an inflow so that a debt is paid before anything becomes available. ``owed`` is read under the lock."""
-    repaid = min(owed, movement.amount)
-    parts = []
-    if repaid:
-        parts.append(
-            Movement(
-                account_id=movement.account_id,
-                kind=Kind.DEBT_REPAID,
-                amount=repaid,
-                idempotency_key=f"{movement.idempotency_key}:debt",
-                at=movement.at,
-                actor=movement.actor,
-                description=movement.description,
-                rental_id=movement.rental_id,
-                paid_from=movement.entry[0],
-            )
-        )
-    if movement.amount > repaid:
-        parts.append(
-            Movement(
-                account_id=movement.account_id,
-                kind=movement.kind,
-                amount=movement.amount - repaid,
-                idempotency_key=movement.idempotency_key,
-                at=movement.at,
-                actor=movement.actor,
-                description=movement.description,
-                rental_id=movement.rental_id,
-                usage=movement.usage,
-            )
-        )
-    return parts
+def _columns(movement: Movement) -> tuple[object, ...]:
+    debit, credit = movement.entry
+    usage = movement.usage
+    return (
+        movement.account_id,
+        *deltas(debit, credit, movement.amount),
+        movement.idempotency_key,
+        TransferId.new(),
+        movement.kind,
+        debit,
+        credit,
+        movement.amount,
+        movement.at,
+        movement.rental_id,
+        movement.actor,
+        movement.description,
+        usage and usage.rate,
+        usage and usage.from_s,
+        usage and usage.to_s,
+    )
+
+
+@contextmanager
+def _telling_twins() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != _KEY_CONSTRAINT:
+            raise
+        raise TwinPostedError("another transaction has posted the same key") from None
 
 
 def _check(movement: Movement) -> None:

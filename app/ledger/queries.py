@@ -63,3 +63,13 @@ WHERE account_id = $1 AND idempotency_key = $2
 """
 
 WATCH: Final = "UPDATE wallets SET alert_below = $2 WHERE account_id = $1"
+
+SUM_POSTED: Final = """
+SELECT sum(amount)::bigint FROM transfers WHERE account_id = $1 AND idempotency_key IN ($2, $2 || ':debt')
+"""
+
+FREEZE: Final = """
+UPDATE wallets SET frozen_at = $2 WHERE account_id = $1 AND frozen_at IS NULL RETURNING account_id
+"""
+
+UNFREEZE: Final = "UPDATE wallets SET frozen_at = NULL WHERE account_id = $1"

@@ -6,11 +6,12 @@ Tables: holds, wallet_alerts. States of a hold: waiting → running ⇄ waiting 
 Called by rentals (hold, start, close, refund), by worker (settle) and by the operator (credit).
 """
 
-from app.wallet.crediting import credit_adjustment, open_wallet
+from app.wallet.crediting import credit_adjustment, open_wallet, unfreeze
 from app.wallet.errors import InsufficientBalance, WalletLocked
-from app.wallet.holds import Settled, close, hold, pause, refund_host_fault, start
+from app.wallet.holds import Settled, close, hold, lock, pause, refund_host_fault, start
 from app.wallet.meter import Meter
 from app.wallet.reading import Balance, HoldView, find_holds, get_balance, list_holds
+from app.wallet.receiving import claw_back, receive
 from app.wallet.renewing import Due, find_due, settle
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Meter",
     "Settled",
     "WalletLocked",
+    "claw_back",
     "close",
     "credit_adjustment",
     "find_due",
@@ -28,9 +30,12 @@ __all__ = [
     "get_balance",
     "hold",
     "list_holds",
+    "lock",
     "open_wallet",
     "pause",
+    "receive",
     "refund_host_fault",
     "settle",
     "start",
+    "unfreeze",
 ]

@@ -30,14 +30,23 @@ class Level:
 
 
 async def open_levels(session: AsyncSession, *, account_id: AccountId) -> None:
-    """Give a new wallet its levels."""
-    for level, threshold in LEVELS.items():
-        await set_level(session, account_id=account_id, level=level, threshold=threshold)
+    """Give a new wallet its levels. Harmless to repeat."""
+    await driver(session).execute(queries.OPEN_LEVELS, account_id, list(LEVELS), list(LEVELS.values()))
 
 
 async def set_level(session: AsyncSession, *, account_id: AccountId, level: str, threshold: int) -> None:
     """Set one level and arm it if the wallet stands above it."""
     await driver(session).execute(queries.SET_LEVEL, account_id, level, threshold)
+    await _watch(session, account_id)
+
+
+async def drop_level(session: AsyncSession, *, account_id: AccountId, level: str) -> None:
+    """Forget one level."""
+    await driver(session).execute(queries.DROP_LEVEL, account_id, level)
+    await _watch(session, account_id)
+
+
+async def _watch(session: AsyncSession, account_id: AccountId) -> None:
     levels = await list_levels(session, account_id=account_id)
     watched = max((found.threshold for found in levels if not found.level.startswith("runway")), default=0)
     await ledger.watch(session, account_id=account_id, alert_below=watched)

@@ -1,4 +1,4 @@
-"""Money that comes in without a card: an operator's credit, with a reason."""
+"""Opening a wallet, and what the operator does to one by hand, each with a reason."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from app import ledger
 from app.kit.ids import AccountId
 from app.ledger import Kind, Movement
 from app.wallet import alerts
+from app.wallet.receiving import receive
 from app.wallet.renewing import renew_drained
 
 
@@ -21,12 +22,15 @@ async def open_wallet(session: AsyncSession, *, account_id: AccountId, at: datet
 
 async def credit_adjustment(
     session: AsyncSession, *, account_id: AccountId, amount: int, reference: str, reason: str, actor: str, at: datetime
-) -> None:
+) -> bool:
     """Add money by hand. ``reference`` names the cause, so that crediting it twice moves once.
 
-    Debt is paid first, then drained holds are renewed, the rest is available.
+    Debt is paid first, then drained holds are renewed, the rest is available. Returns whether anything moved.
+
+    Raises:
+        KeyReusedError: the reference stands for another amount.
+        NoWalletError: there is no such wallet.
     """
-    wallet = (await ledger.lock_wallets(session, [account_id]))[account_id]
     credit = Movement(
         account_id=account_id,
         kind=Kind.ADJUSTMENT_CREDIT,
@@ -36,7 +40,10 @@ async def credit_adjustment(
         actor=actor,
         description=reason,
     )
-    for movement in ledger.inflow(credit, owed=wallet.owed):
-        await ledger.post(session, movement)
+    return await receive(session, credit)
+
+
+async def unfreeze(session: AsyncSession, *, account_id: AccountId, at: datetime) -> None:
+    """Let a wallet that was frozen reserve and renew again; the difference in its books has been explained."""
+    await ledger.unfreeze(session, account_id=account_id)
     await renew_drained(session, account_id=account_id, at=at)
-    await alerts.cross_levels(session, [account_id], at=at)

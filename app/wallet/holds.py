@@ -15,11 +15,14 @@ from app import ledger
 from app.kit.db import driver
 from app.kit.ids import AccountId, RentalId
 from app.kit.leases import bucket_of
+from app.kit.money import cost
 from app.ledger import Kind, Movement
 from app.wallet import alerts, queries
 from app.wallet.errors import InsufficientBalance, WalletLocked
 from app.wallet.meter import slot_of
-from app.wallet.renewing import capture, meter_of, renew_drained, save
+from app.wallet.receiving import receive
+from app.wallet.renewing import meter_of, renew_drained, save
+from app.wallet.settling import paid_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,11 @@ async def hold(
     return balances
 
 
+async def lock(session: AsyncSession, *, account_id: AccountId) -> None:
+    """Lock an account's wallet until the transaction ends: before any lock on its rentals."""
+    await ledger.lock_wallets(session, [account_id])
+
+
 async def start(session: AsyncSession, *, account_id: AccountId, rental_id: RentalId, at: datetime) -> None:
     """Begin to meter: the machine has passed its check at ``at``. Harmless to repeat."""
     await ledger.lock_wallets(session, [account_id])
@@ -85,19 +93,22 @@ async def start(session: AsyncSession, *, account_id: AccountId, rental_id: Rent
     await driver(session).execute(
         queries.START, account_id, rental_id, at, slot_of(at), meter.funded_until, meter.ends_at, meter.ends_because
     )
+    if meter.ends_at is not None:  # what an earlier run left is less than an hour
+        await renew_drained(session, account_id=account_id, at=at)
+    await alerts.cross_levels(session, [account_id], at=at)
 
 
 async def pause(session: AsyncSession, *, account_id: AccountId, rental_id: RentalId, at: datetime) -> None:
     """Capture up to ``at`` and stop metering, keeping the hold: the machine was interrupted."""
-    await ledger.lock_wallets(session, [account_id])
+    wallet = (await ledger.lock_wallets(session, [account_id]))[account_id]
     row = await _lock(session, account_id, rental_id)
     if row["state"] != "running":
         return
-    before = meter_of(row)
-    after = before.captured(at)
-    await ledger.post_many(session, [m for m in [capture(before, after, at=at)] if m])
-    await save(session, [after])
+    paid = paid_up([meter_of(row)], available=wallet.renewable, at=at)
+    await ledger.post_many(session, paid.movements)
+    await save(session, paid.meters, at=at)
     await driver(session).execute(queries.PAUSE, account_id, rental_id)
+    await alerts.cross_levels(session, [account_id], at=at)
 
 
 async def close(
@@ -112,8 +123,11 @@ async def close(
     before = meter_of(row)
     if row["state"] == "closed":
         return Settled(before.billed_seconds, before.charged, 0, before.overrun_seconds, row["closed_at"])
-    after = before.captured(billable_until) if row["state"] == "running" else before
-    movements = [m for m in [capture(before, after, at=billable_until)] if m]
+    movements: list[Movement] = []
+    after = before
+    if row["state"] == "running":
+        paid = paid_up([before], available=wallet.renewable, at=billable_until)
+        movements, [after] = paid.movements, paid.meters
     if after.held:
         release = Movement(
             account_id=account_id,
@@ -129,30 +143,42 @@ async def close(
         queries.CLOSE, account_id, rental_id, after.charged, after.billed_seconds, after.overrun_seconds, at
     )
     await renew_drained(session, account_id=account_id, at=at)
+    await alerts.cross_levels(session, [account_id], at=at)
     return Settled(after.billed_seconds, after.charged, after.held, after.overrun_seconds, at)
 
 
 async def refund_host_fault(
-    session: AsyncSession, *, account_id: AccountId, rental_id: RentalId, at: datetime, reason: str
+    session: AsyncSession,
+    *,
+    account_id: AccountId,
+    rental_id: RentalId,
+    at: datetime,
+    reason: str,
+    good_until: datetime | None = None,
 ) -> int:
-    """Give back everything a closed hold was charged, since its host failed. Returns micro-dollars; once only."""
-    wallet = (await ledger.lock_wallets(session, [account_id]))[account_id]
+    """Give back what a closed hold was charged since its host failed: all, or what was used after ``good_until``.
+
+    Returns micro-dollars; what was given back once is not given again.
+    """
+    await ledger.lock_wallets(session, [account_id])
     row = await _lock(session, account_id, rental_id)
-    amount: int = row["charged"] - row["refunded"]
+    meter = meter_of(row)
+    kept = 0 if good_until is None else meter.elapsed(good_until) - meter.overrun_seconds
+    deserved = meter.charged - cost(meter.rate, max(0, min(meter.billed_seconds, kept)))
+    amount: int = deserved - row["refunded"]
     if amount <= 0:
         return 0
     refund = Movement(
         account_id=account_id,
         kind=Kind.HOST_FAULT_REFUND,
         amount=amount,
-        idempotency_key=f"host_fault:{rental_id}",
+        idempotency_key=f"host_fault:{rental_id}:{row['refunded']}",
         at=at,
         description=reason,
         rental_id=rental_id,
     )
-    await ledger.post_many(session, ledger.inflow(refund, owed=wallet.owed))
+    await receive(session, refund)
     await driver(session).execute(queries.REFUND, account_id, rental_id, amount)
-    await renew_drained(session, account_id=account_id, at=at)
     return amount
 
 

@@ -37,7 +37,7 @@ class Meter:
     ends_because: str | None
 
     def elapsed(self, at: datetime) -> int:
-        """Return all whole billable seconds up to ``at``, funded or not."""
+        """Return all whole seconds that ran up to ``at``, paid or lost."""
         if self.started_at is None:
             return self.base_seconds
         return self.base_seconds + whole_seconds(self.started_at, at)
@@ -45,24 +45,32 @@ class Meter:
     def billable(self, at: datetime) -> int:
         """Return the seconds that the hold can pay for up to ``at``; never fewer than were billed."""
         affordable = seconds_covered(self.rate, self.charged + self.held)
-        return max(self.billed_seconds, min(self.elapsed(at), affordable))
+        return max(self.billed_seconds, min(self.elapsed(at) - self.overrun_seconds, affordable))
 
     def accrued(self, at: datetime) -> int:
         """Return what has been used and not yet captured, in micro-dollars; it lies inside ``held``."""
         return cost(self.rate, self.billable(at)) - self.charged
 
     def captured(self, at: datetime) -> Meter:
-        """Return the meter after capturing everything due at ``at``; late seconds without money are overrun."""
+        """Return the meter after capturing what is due at ``at``, as far as the hold goes."""
         seconds = self.billable(at)
-        due = cost(self.rate, seconds) - self.charged
+        charged = cost(self.rate, seconds)
         return replace(
             self,
-            held=self.held - due,
-            charged=self.charged + due,
+            held=self.held - (charged - self.charged),
+            charged=charged,
             billed_seconds=seconds,
-            overrun_seconds=max(self.overrun_seconds, self.elapsed(at) - seconds),
             settled_at=at if self.settled_at is None else max(self.settled_at, at),
         )
+
+    def unpaid(self, at: datetime) -> int:
+        """Return the seconds that ran up to ``at`` and were neither billed nor written off."""
+        return max(0, self.elapsed(at) - self.overrun_seconds - self.billed_seconds)
+
+    def written_off(self, at: datetime) -> Meter:
+        """Return the meter with its unpaid seconds counted as overrun: our loss, never billed later."""
+        lost = self.unpaid(at)
+        return replace(self, overrun_seconds=self.overrun_seconds + lost) if lost else self
 
     def wanted(self) -> int:
         """Return what a renewal asks for: up to one full hour held, within ``max_spend``."""
@@ -90,7 +98,8 @@ class Meter:
         """Return the last moment that the hold covers; None before it runs."""
         if self.started_at is None:
             return None
-        seconds = seconds_covered(self.rate, self.charged + self.held) - self.base_seconds
+        covered = seconds_covered(self.rate, self.charged + self.held)
+        seconds = covered + self.overrun_seconds - self.base_seconds
         return self.started_at + timedelta(seconds=max(0, seconds))
 
 

@@ -33,14 +33,18 @@ WHERE account_id = $1 AND state = 'running' AND ends_at IS NOT NULL ORDER BY acc
 FIND_DUE: Final = """
 SELECT account_id, rental_id, bucket FROM holds
 WHERE state = 'running' AND slot >= $1 AND slot <= $2 AND bucket = ANY($3::smallint[]) AND settled_at <= $4
-ORDER BY slot, account_id, rental_id LIMIT $5
+ORDER BY account_id, rental_id LIMIT $5
 """
 
 SAVE_METERS: Final = """
 UPDATE holds h SET held = m.held, charged = m.charged, billed_seconds = m.billed_seconds,
        overrun_seconds = m.overrun_seconds, settled_at = m.settled_at, funded_until = m.funded_until,
        ends_at = m.ends_at, ends_because = m.ends_because,
-       warned_minutes = CASE WHEN m.ends_at IS NULL THEN NULL ELSE h.warned_minutes END
+       warned_minutes = CASE WHEN h.warned_minutes IS NULL OR m.ends_at IS NULL THEN NULL
+                             WHEN m.funded_until > $11::timestamptz + interval '30 minutes' THEN NULL
+                             WHEN m.funded_until > $11 + interval '10 minutes' THEN greatest(h.warned_minutes, 30)
+                             WHEN m.funded_until > $11 + interval '2 minutes' THEN greatest(h.warned_minutes, 10)
+                             ELSE h.warned_minutes END
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[],
             $8::timestamptz[], $9::timestamptz[], $10::text[])
      AS m(account_id, rental_id, held, charged, billed_seconds, overrun_seconds, settled_at, funded_until, ends_at, ends_because)
@@ -49,12 +53,12 @@ WHERE h.account_id = m.account_id AND h.rental_id = m.rental_id
 
 START: Final = """
 UPDATE holds SET state = 'running', started_at = $3, settled_at = $3, slot = $4, funded_until = $5, ends_at = $6,
-       ends_because = $7
+       ends_because = $7, warned_minutes = NULL
 WHERE account_id = $1 AND rental_id = $2 AND state = 'waiting'
 """
 
 PAUSE: Final = """
-UPDATE holds SET state = 'waiting', base_seconds = billed_seconds, started_at = NULL, funded_until = NULL, ends_at = NULL,
+UPDATE holds SET state = 'waiting', base_seconds = billed_seconds + overrun_seconds, started_at = NULL, funded_until = NULL, ends_at = NULL,
        ends_because = NULL WHERE account_id = $1 AND rental_id = $2 AND state = 'running'
 """
 
@@ -69,7 +73,7 @@ REFUND: Final = "UPDATE holds SET refunded = refunded + $3 WHERE account_id = $1
 # What a running hold has used and not captured at $2, in the terms of Meter.accrued.
 _ACCRUED = """
 least(h.held, div(h.rate::numeric * least(
-        h.base_seconds + greatest(0, floor(extract(epoch FROM $2::timestamptz - h.started_at))),
+        h.base_seconds - h.overrun_seconds + greatest(0, floor(extract(epoch FROM $2::timestamptz - h.started_at))),
         div((h.charged + h.held + 1)::numeric * 3600 - 1, h.rate)), 3600) - h.charged)
 """
 
@@ -93,7 +97,7 @@ SELECT {_METER}, state, refunded, closed_at FROM holds WHERE account_id = $1 AND
 """  # noqa: S608 - a constant
 
 FIND_ENDING: Final = """
-SELECT account_id, rental_id, ends_because FROM holds
+SELECT account_id, rental_id, bucket, ends_because FROM holds
 WHERE state = 'running' AND ends_at IS NOT NULL AND ends_at <= $1 AND bucket = ANY($2::smallint[])
 ORDER BY ends_at LIMIT $3
 """
@@ -135,6 +139,14 @@ WITH now AS (
 )
 SELECT account_id, level, threshold, value::bigint, available, total FROM fired WHERE NOT quiet ORDER BY account_id, level
 """.replace("{accrued}", _ACCRUED.strip())
+
+OPEN_LEVELS: Final = """
+INSERT INTO wallet_alerts (account_id, level, threshold, armed)
+SELECT $1, l.level, l.threshold, l.level LIKE 'runway%' FROM unnest($2::text[], $3::bigint[]) AS l(level, threshold)
+ON CONFLICT DO NOTHING
+"""
+
+DROP_LEVEL: Final = "DELETE FROM wallet_alerts WHERE account_id = $1 AND level = $2"
 
 SET_LEVEL: Final = """
 INSERT INTO wallet_alerts (account_id, level, threshold, armed)

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import ledger
 from app.kit.db import driver
 from app.kit.ids import AccountId, RentalId
-from app.ledger import Kind, Movement
-from app.wallet import alerts, queries
+from app.ledger import Movement
+from app.wallet import alerts, queries, settling
 from app.wallet.meter import SETTLE_SECONDS, Meter, share
 
 _SLACK_SECONDS = 30
@@ -33,8 +33,8 @@ class Due:
 async def find_due(
     session: AsyncSession, *, at: datetime, slots: tuple[int, int], buckets: Sequence[int], limit: int
 ) -> list[Due]:
-    """Return running holds whose slot lies within ``slots`` (both ends in) and whose period is over."""
-    before = at - timedelta(seconds=SETTLE_SECONDS - _SLACK_SECONDS)
+    """Return running holds whose slot lies within ``slots`` (both ends in) and whose period, or month, is over."""
+    before = max(at - timedelta(seconds=SETTLE_SECONDS - _SLACK_SECONDS), settling.month_of(at) - settling.INSTANT)
     rows = await driver(session).fetch(queries.FIND_DUE, *slots, list(buckets), before, limit)
     return [Due(AccountId(row["account_id"]), RentalId(row["rental_id"]), row["bucket"]) for row in rows]
 
@@ -50,15 +50,16 @@ async def settle(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> 
         queries.LOCK_RUNNING, [hold.account_id for hold in due], [hold.rental_id for hold in due]
     )
     movements: list[Movement] = []
-    settled: list[Meter] = []
+    after: list[Meter] = []
     for account_id, meters in _by_account(rows).items():
-        moved, after = _settle_account(wallets[account_id], meters, at=at)
-        movements += moved
-        settled += after
+        wallet = wallets[account_id]
+        settlement = settling.settled(meters, available=wallet.renewable, at=at)
+        movements += settlement.movements
+        after += settlement.meters
     await ledger.post_many(session, movements)
-    await save(session, settled)
+    await save(session, after, at=at)
     await alerts.cross_levels(session, list(wallets), at=at)
-    return len(settled)
+    return len(after)
 
 
 async def renew_drained(session: AsyncSession, *, account_id: AccountId, at: datetime) -> None:
@@ -70,15 +71,18 @@ async def renew_drained(session: AsyncSession, *, account_id: AccountId, at: dat
     if not rows:
         return
     wallet = (await ledger.lock_wallets(session, [account_id]))[account_id]
-    if wallet.owed or wallet.frozen:
-        return
     meters = [meter_of(row) for row in rows]
-    renewals = [(meter, grant) for meter, grant in zip(meters, share(wallet.available, meters), strict=True) if grant]
-    await ledger.post_many(session, [_renewal(meter, grant, at=at) for meter, grant in renewals])
-    await save(session, [meter.renewed(grant) for meter, grant in renewals])
+    # A drained hold found nothing available since it drained: what it ran past its money is lost, not paid by this.
+    spent = [meter for meter in meters if meter.unpaid(at) > meter.billable(at) - meter.billed_seconds]
+    paid = settling.paid_up(spent, available=0, at=at)
+    meters = [meter for meter in meters if meter not in spent] + paid.meters
+    grants = share(wallet.renewable, meters)
+    renewals = [settling.renewal(meter, grant, at=at) for meter, grant in zip(meters, grants, strict=True) if grant]
+    await ledger.post_many(session, paid.movements + renewals)
+    await save(session, [meter.renewed(grant) for meter, grant in zip(meters, grants, strict=True)], at=at)
 
 
-async def save(session: AsyncSession, meters: Sequence[Meter]) -> None:
+async def save(session: AsyncSession, meters: Sequence[Meter], *, at: datetime) -> None:
     """Write meters back to their holds: one statement."""
     if not meters:
         return
@@ -94,28 +98,13 @@ async def save(session: AsyncSession, meters: Sequence[Meter]) -> None:
         [meter.funded_until for meter in meters],
         [meter.ends_at for meter in meters],
         [meter.ends_because for meter in meters],
-    )
-
-
-def capture(before: Meter, after: Meter, *, at: datetime) -> Movement | None:
-    """Return the movement between two states of a meter, or None when not a micro-dollar fell due."""
-    amount = after.charged - before.charged
-    if amount == 0:
-        return None
-    return Movement(
-        account_id=before.account_id,
-        kind=Kind.USAGE,
-        amount=amount,
-        idempotency_key=f"capture:{before.rental_id}:{after.billed_seconds}",
-        at=at,
-        rental_id=before.rental_id,
-        usage=ledger.Usage(rate=before.rate, from_s=before.billed_seconds, to_s=after.billed_seconds),
+        at,
     )
 
 
 def meter_of(row: asyncpg.Record) -> Meter:
-    """Return a row's meter."""
-    return Meter(*(row[name] for name in Meter.__slots__))
+    """Return a row's meter: its first columns."""
+    return Meter(*row[: len(Meter.__slots__)])
 
 
 def _by_account(rows: Sequence[asyncpg.Record]) -> dict[AccountId, list[Meter]]:
@@ -123,26 +112,3 @@ def _by_account(rows: Sequence[asyncpg.Record]) -> dict[AccountId, list[Meter]]:
     for row in rows:
         meters[AccountId(row["account_id"])].append(meter_of(row))
     return meters
-
-
-def _settle_account(
-    wallet: ledger.LockedWallet, meters: list[Meter], *, at: datetime
-) -> tuple[list[Movement], list[Meter]]:
-    captured = [meter.captured(at) for meter in meters]
-    movements = [m for before, after in zip(meters, captured, strict=True) if (m := capture(before, after, at=at))]
-    stopped = wallet.owed > 0 or wallet.frozen
-    grants = share(0 if stopped else wallet.available, captured)
-    movements += [_renewal(meter, grant, at=at) for meter, grant in zip(captured, grants, strict=True) if grant]
-    return movements, [meter.renewed(grant) for meter, grant in zip(captured, grants, strict=True)]
-
-
-def _renewal(meter: Meter, amount: int, *, at: datetime) -> Movement:
-    return Movement(
-        account_id=meter.account_id,
-        kind=Kind.RESERVE_RENEW,
-        amount=amount,
-        # What was captured and held before tells one renewal from the next, whatever the clock does.
-        idempotency_key=f"renew:{meter.rental_id}:{meter.billed_seconds}:{meter.charged + meter.held}",
-        at=at,
-        rental_id=meter.rental_id,
-    )
