@@ -15,13 +15,15 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from app import wallet
+from app import tenancy, wallet
 from app.kit.connecting import with_database
 from app.kit.db import Database
 from app.kit.embedded_postgres import EmbeddedPostgres
 from app.kit.ids import AccountId
 from app.kit.rls import API, AUTH, WORKER
 from app.kit.schema import ensure_roles, role_url, upgrade
+from app.ledger import invariants as ledger_invariants
+from app.wallet import invariants as wallet_invariants
 
 SECRET = b"a secret for tests alone"
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -124,15 +126,29 @@ def at() -> datetime:
 
 NewAccount = Callable[..., Awaitable[AccountId]]
 
+INVARIANTS = (ledger_invariants, wallet_invariants)
+"""Every room's, by hand."""
+
 
 @pytest.fixture
-def new_account(worker_db: Database, at: datetime) -> NewAccount:
-    """Open accounts through the rooms' doors: ``await new_account(micros=10_000_000)``."""
+async def new_account(worker_db: Database, at: datetime) -> AsyncIterator[NewAccount]:
+    """Open accounts through the rooms' doors: ``await new_account(micros=10_000_000)``.
 
-    async def opening(*, micros: int = 0, db: Database = worker_db) -> AccountId:
-        return await open_account(db, at=at, micros=micros)
+    The test ends with every invariant for them. A scene that breaks one on purpose says ``audited=False``.
+    """
+    opened: dict[Database, list[AccountId]] = {}
 
-    return opening
+    async def opening(*, micros: int = 0, db: Database = worker_db, audited: bool = True) -> AccountId:
+        account_id = await open_account(db, at=at, micros=micros)
+        if audited:
+            opened.setdefault(db, []).append(account_id)
+        return account_id
+
+    yield opening
+    for db, account_ids in opened.items():
+        async with db.begin_unscoped() as session:
+            for invariants in INVARIANTS:
+                assert await invariants.broken_for(session, account_ids) == []
 
 
 @pytest.fixture
@@ -144,7 +160,8 @@ async def account(new_account: NewAccount) -> AccountId:
 async def open_account(worker_db: Database, *, at: datetime, micros: int = 0) -> AccountId:
     """Open an account through the rooms' doors, with some money."""
     async with worker_db.begin_unscoped() as session:
-        account_id = AccountId.new()
+        opened = await tenancy.open_account(session, name="Test", email=f"{uuid4().hex}@example.com", at=at)
+        account_id = opened.account_id
         await wallet.open_wallet(session, account_id=account_id, at=at)
         if micros:
             await wallet.credit_adjustment(

@@ -5,7 +5,7 @@ from alembic import op
 from app.kit.rls import tenant_table
 
 revision = "202611210303_events"
-down_revision = "202611210301_web"
+down_revision = "202611210302_tenancy"
 branch_labels = None
 depends_on = None
 
