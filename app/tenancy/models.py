@@ -78,6 +78,7 @@ class KeyHashRow(Base):
     __table_args__ = (
         ForeignKeyConstraint(["account_id", "key_id"], ["api_keys.account_id", "api_keys.id"]),
         CheckConstraint("octet_length(hash) = 32", name="length"),
+        {"comment": "global: finds the account of a key before the account is known"},
     )
 
     hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
