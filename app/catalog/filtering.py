@@ -16,6 +16,7 @@ BYTES_PER_GB, BYTES_PER_MIB = 10**9, 2**20
 _ELSEWHERE = {
     "observed_at": "COALESCE(l.gone_at, p.last_success_at, l.changed_at) AS observed_at",
     "paused": "p.paused",
+    "provider_title": "p.capability ->> 'title' AS provider_title",
     "launch_success_ppm": "h.launch_success_ppm",
     "provision_seconds_p50": "h.provision_seconds_p50",
     "interruptions_per_hour_ppm": "h.interruptions_per_hour_ppm",

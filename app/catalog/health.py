@@ -14,7 +14,7 @@ _HOURS_MIN = 24
 """Fewer machine hours than this say nothing about interruptions."""
 
 
-async def record_machine(  # noqa: PLR0913 - one keyword per fact
+async def record_machine(
     session: AsyncSession,
     *,
     fact_id: str,

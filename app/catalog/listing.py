@@ -38,6 +38,7 @@ class Listing(ListingValues):
     gone_at: datetime | None
     paused: bool
     """Whether an operator has paused its provider."""
+    provider_title: str
     launch_success_ppm: int | None
     provision_seconds_p50: int | None
     interruptions_per_hour_ppm: int | None
