@@ -1,0 +1,5 @@
+"""``python -m app`` is ``hourglass``."""
+
+from app.cli import main
+
+main()

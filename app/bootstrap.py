@@ -1,0 +1,226 @@
+"""Bootstrap: turns settings into what the processes work with. The only place that reads settings and knows every room.
+
+Everything that has to be secret follows from one text, the deployment's secret: the passwords of the database roles, the
+pepper of API keys, the keys of cursors and of the vault, and the platform's SSH key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
+from prometheus_client import Counter, Histogram
+
+from app.kit.clock import Clock, SystemClock
+from app.kit.db import Database
+from app.kit.private_files import keep_private, read_private
+from app.kit.rls import API, AUTH, WORKER
+from app.kit.schema import role_url
+from app.kit.vault import Vault
+from app.providers import LambdaProvider, Provider, VastProvider, WireOptions
+from app.rentals.tools import PlatformKey, Tools
+from app.settings import Settings, SettingsError
+from app.tenancy import Authenticator
+from app.web import Cursors, Limiter
+from app.web.principal import Authenticate
+
+_PROVIDER_CALLS = Counter(
+    "hourglass_provider_calls", "HTTP calls to clouds by operation and outcome", ["provider", "operation", "outcome"]
+)
+_PROVIDER_SECONDS = Histogram("hourglass_provider_call_seconds", "How long clouds took", ["provider", "operation"])
+
+
+@dataclass(frozen=True, slots=True)
+class ApiState:
+    """What the API process works with; it stands in ``app.state.hourglass``. Holds no cloud credentials."""
+
+    db: Database
+    auth_db: Database
+    clock: Clock
+    authenticator: Authenticator
+    cursors: Cursors
+    limiter: Limiter
+    vault: Vault
+
+    @property
+    def authenticate(self) -> Authenticate:
+        """How keys are recognised."""
+        return self.authenticator.authenticate
+
+    async def aclose(self) -> None:
+        """Write what is noted but not yet written, and close every connection."""
+        try:
+            await self.authenticator.write_last_used()
+        finally:
+            await self.db.aclose()
+            await self.auth_db.aclose()
+
+
+def new_api_state(settings: Settings) -> ApiState:
+    """Return the API's state; connections are made when first needed.
+
+    Raises:
+        SettingsError: no secret, or no database.
+    """
+    secret = secret_of(settings)
+    auth_db = Database.connect(database_url(settings, AUTH), role="auth", pool_size=settings.auth_connections_max)
+    return ApiState(
+        db=Database.connect(database_url(settings, API), role="api", pool_size=settings.api_connections_max),
+        auth_db=auth_db,
+        clock=SystemClock(),
+        authenticator=Authenticator(auth_db, pepper_of(secret)),
+        cursors=Cursors(_derived(secret, "cursors")),
+        limiter=Limiter(
+            per_key=settings.requests_per_minute_per_key,
+            per_account=settings.requests_per_minute_per_account,
+            failures_per_address=settings.failed_sign_ins_per_minute_per_address,
+        ),
+        vault=Vault(secret),
+    )
+
+
+def new_tools(settings: Settings) -> Tools:
+    """Return the worker's tools; connections are made when first needed.
+
+    Raises:
+        SettingsError: no secret, or no database.
+        ExposedFileError: the home's SSH key can be read by others.
+    """
+    secret = secret_of(settings)
+    return Tools(
+        db=Database.connect(database_url(settings, WORKER), role="worker", pool_size=settings.worker_connections_max),
+        providers=_providers(settings),
+        platform_key=_platform_key(settings, secret),
+        vault=Vault(secret),
+        clock=SystemClock(),
+        deployment=settings.deployment or _derived(secret, "deployment").hex()[:8],
+    )
+
+
+async def close_tools(tools: Tools) -> None:
+    """Close every connection of the worker."""
+    for provider in tools.providers.values():
+        await provider.aclose()
+    await tools.db.aclose()
+
+
+def secret_of(settings: Settings) -> bytes:
+    """Return the deployment's secret: from the environment, else the one that ``up`` keeps in the home.
+
+    Raises:
+        SettingsError: there is neither.
+        ExposedFileError: the home's can be read by others.
+    """
+    if settings.secret is not None:
+        return settings.secret.get_secret_value().encode()
+    kept = read_private(settings.home / "secret")
+    if not kept:
+        raise SettingsError(
+            "HOURGLASS_SECRET is not set, and there is no secret in HOURGLASS_HOME. Set it to a random text of at least "
+            "32 characters, the same for every process of a deployment: openssl rand -hex 32"
+        )
+    return kept.encode()
+
+
+def pepper_of(secret: bytes) -> bytes:
+    """Return what API keys are hashed with."""
+    return _derived(secret, "api keys")
+
+
+def database_url(settings: Settings, role: str) -> str:
+    """Return the URL by which a role logs in: its own where that is given, else derived from ``DATABASE_URL``.
+
+    Raises:
+        SettingsError: neither is set.
+    """
+    own = {API: settings.database_url_api, WORKER: settings.database_url_worker, AUTH: settings.database_url_auth}
+    if (given := own.get(role)) is not None:
+        return given.get_secret_value()
+    return role_url(administrator_url(settings), role, secret=secret_of(settings))
+
+
+def administrator_url(settings: Settings) -> str:
+    """Return ``DATABASE_URL``.
+
+    Raises:
+        SettingsError: it is not set.
+    """
+    if settings.database_url is None:
+        raise SettingsError(
+            "DATABASE_URL is not set. Set it to a PostgreSQL, such as postgresql://user:password@host:5432/hourglass, or "
+            "use `hourglass up`, which brings its own."
+        )
+    return settings.database_url.get_secret_value()
+
+
+def _providers(settings: Settings) -> dict[str, Provider]:
+    """Return an adapter for each cloud whose key is set."""
+    providers: dict[str, Provider] = {}
+    if settings.vast_api_key is not None:
+        providers["vast"] = VastProvider(
+            api_key=settings.vast_api_key.get_secret_value(),
+            base_url=settings.vast_url,
+            options=_options(settings.vast_url),
+        )
+    if settings.lambda_api_key is not None:
+        providers["lambda"] = LambdaProvider(
+            api_key=settings.lambda_api_key.get_secret_value(),
+            base_url=settings.lambda_url,
+            options=_options(settings.lambda_url),
+            ssh_port=settings.lambda_ssh_port,
+        )
+    return providers
+
+
+def _options(url: str) -> WireOptions:
+    """A cloud on this machine is not spared."""
+    return WireOptions(pace_factor=0.0 if _is_local(url) else 1.0, on_call=_count_call)
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _count_call(provider: str, operation: str, outcome: str, seconds: float) -> None:
+    _PROVIDER_CALLS.labels(provider, operation, outcome).inc()
+    _PROVIDER_SECONDS.labels(provider, operation).observe(seconds)
+
+
+def _platform_key(settings: Settings, secret: bytes) -> PlatformKey:
+    """Return the key pair kept in the home, making it first.
+
+    It is made from the secret, so that workers on several machines come to the same one; once there, the file counts,
+    so that machines which know the old key can be reached after the secret was changed.
+    """
+    path = settings.home / "platform_ssh_key"
+    if (text := read_private(path)) is None:
+        seed = _derived(secret, "platform ssh key")
+        new = Ed25519PrivateKey.from_private_bytes(seed)
+        made = new.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+        settings.home.mkdir(parents=True, exist_ok=True)
+        text = keep_private(path, made)
+    return PlatformKey(private=text + "\n", public=_public_line(text))
+
+
+def _public_line(private: str) -> str:
+    key = load_ssh_private_key(private.encode() + b"\n", password=None)
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " hourglass"
+
+
+def _derived(secret: bytes, purpose: str) -> bytes:
+    return hmac.new(secret, purpose.encode(), hashlib.sha256).digest()

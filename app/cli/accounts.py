@@ -1,0 +1,104 @@
+"""Opening accounts, making keys and crediting wallets, as the worker role: for ``up`` and for ``admin``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from app import tenancy, wallet
+from app.bootstrap import database_url, pepper_of, secret_of
+from app.cli.errors import CliError, Exit
+from app.cli.home import Demo, Home
+from app.kit.clock import SystemClock
+from app.kit.db import Database
+from app.kit.ids import AccountId, ApiKeyId
+from app.kit.rls import AUTH, WORKER
+from app.ledger import NoWalletError
+from app.settings import Settings
+from app.web import SCOPES
+from app.web.errors import Forbidden, Unauthorized
+
+DEMO_MICROS = 50_000_000
+
+
+@asynccontextmanager
+async def opened(settings: Settings, role: str) -> AsyncIterator[Database]:
+    """Open the database as a role for a few statements."""
+    db = Database.connect(database_url(settings, role), role="admin", pool_size=1)
+    try:
+        yield db
+    finally:
+        await db.aclose()
+
+
+async def open_account(settings: Settings, *, name: str, email: str, micros: int) -> AccountId:
+    """Open an account with its wallet and an opening credit; return its id."""
+    at = SystemClock().now()
+    async with opened(settings, WORKER) as db, db.begin_unscoped() as session:
+        account = await tenancy.open_account(session, name=name, email=email, at=at)
+        await wallet.open_wallet(session, account_id=account.account_id, at=at)
+        if micros:
+            await wallet.credit_adjustment(
+                session,
+                account_id=account.account_id,
+                amount=micros,
+                reference="opening",
+                reason="opening credit",
+                actor="operator",
+                at=at,
+            )
+    return account.account_id
+
+
+async def make_key(
+    settings: Settings, account_id: AccountId, *, name: str, scopes: Iterable[str] = SCOPES
+) -> tuple[ApiKeyId, str]:
+    """Make a key of an account; return its id and its secret, which nobody can read again."""
+    terms = tenancy.KeyTerms(name, frozenset(scopes))
+    pepper = pepper_of(secret_of(settings))
+    async with opened(settings, WORKER) as db, db.begin_unscoped() as session:
+        made = await tenancy.create_key(session, terms, account_id=account_id, pepper=pepper, at=SystemClock().now())
+        return ApiKeyId(made.row.id), made.secret
+
+
+async def credit(settings: Settings, account_id: AccountId, *, micros: int, reference: str, reason: str) -> None:
+    """Credit a wallet. The same reference credits once.
+
+    Raises:
+        CliError: there is no such account.
+    """
+    async with opened(settings, WORKER) as db, db.begin_unscoped() as session:
+        try:
+            await wallet.credit_adjustment(
+                session,
+                account_id=account_id,
+                amount=micros,
+                reference=reference,
+                reason=reason,
+                actor="operator",
+                at=SystemClock().now(),
+            )
+        except (NoWalletError, KeyError):
+            raise CliError(f"There is no account {account_id}.", exit_code=Exit.NOT_FOUND) from None
+
+
+async def demo_of(settings: Settings, home: Home) -> Demo:
+    """Return the home's demo account, as it was kept if its key still opens this database, else a new one."""
+    kept = home.demo()
+    if kept is not None and await _opens(settings, kept):
+        return kept
+    account_id = await open_account(settings, name="Demo", email="demo@localhost", micros=DEMO_MICROS)
+    _, secret = await make_key(settings, account_id, name="demo")
+    demo = Demo(account_id, secret)
+    home.keep_demo(demo)
+    return demo
+
+
+async def _opens(settings: Settings, demo: Demo) -> bool:
+    async with opened(settings, AUTH) as db:
+        authenticator = tenancy.Authenticator(db, pepper_of(secret_of(settings)))
+        try:
+            caller = await authenticator.authenticate(demo.api_key, at=SystemClock().now(), address=None)
+        except (Unauthorized, Forbidden):
+            return False
+    return caller.account_id == demo.account_id

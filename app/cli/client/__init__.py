@@ -1,0 +1,1 @@
+"""The client half of the command line: speaks to the API over HTTP as anybody else would."""

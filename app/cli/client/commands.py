@@ -1,0 +1,291 @@
+"""The client's commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.client import asking, output
+from app.cli.client.asking import DiskGb, Family, GpuCount, Launch, Market, MaxPrice, MinVram, Providers, Regions, Spot
+from app.cli.errors import CliError, Exit, UsageError
+
+if TYPE_CHECKING:
+    from app.cli.client.http import Api
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
+Profile = Annotated[str | None, typer.Option(help="Which API and key; kept by `hourglass login`.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")]
+RentalArg = Annotated[str, typer.Argument(metavar="RENTAL", help="Its id, rent_…")]
+
+_FOLLOW_SECONDS = 2.0
+_ENDED = {"stopped", "failed"}
+_FAMILIES = (("FAMILY", "id"), ("GPU", "name"), ("VRAM GB", "vram_gb"), ("FROM $/H", "from_price_per_hour"),
+             ("LISTINGS", "listings"))  # fmt: skip
+_OFFERS = (("OFFER", "display"), ("$/H", "price_per_hour"), ("SPOT", "spot"), ("RELIABILITY", "reliability"),
+           ("ID", "id"))  # fmt: skip
+_RENTALS = (("RENTAL", "id"), ("NAME", "name"), ("STATUS", "status"), ("STAGE", "stage"), ("FAMILY", "family"),
+            ("GPUS", "gpu_count"), ("$/H", "rate.per_hour"), ("CHARGED", "cost.charged"),
+            ("SSH", "ssh.command"))  # fmt: skip
+_RENTAL = (("Rental", "id"), ("Name", "name"), ("Status", "status"), ("Stage", "stage"), ("Why", "status_reason"),
+           ("Family", "family"), ("GPUs", "gpu_count"), ("Region", "region.name"), ("Provider", "provider"),
+           ("Per hour", "rate.per_hour"), ("Reserve", "reserve"), ("Cost", "cost"), ("SSH", "ssh.command"),
+           ("Endpoints", "endpoints"), ("Failure", "failure"), ("Ended by", "end_reason"), ("Created", "created_at"),
+           ("Running since", "running_at"), ("Ended", "ended_at"))  # fmt: skip
+_WALLET = (("Available", "available"), ("Reserved", "reserved"), ("Total", "total"), ("Owed", "owed"),
+           ("Burn per hour", "burn_per_hour"), ("Runway seconds", "runway_seconds"))  # fmt: skip
+_LEDGER = (("SEQ", "seq"), ("AT", "at"), ("KIND", "kind"), ("AMOUNT", "amount"), ("AVAILABLE", "available_after"),
+           ("RESERVED", "reserved_after"), ("RENTAL", "rental_id"), ("WHAT", "description"))  # fmt: skip
+
+
+def add_client_commands(app: typer.Typer) -> None:
+    """Add them to the command line."""
+    for command in (login, families, offers, quote, launch, ps, show, ssh, logs, stop, balance, ledger):
+        app.command()(command)
+
+
+def login(
+    url: Annotated[str, typer.Option(prompt="URL of the API", help="Such as https://api.example.com")],
+    api_key: Annotated[str, typer.Option(prompt="API key", hide_input=True, envvar="HOURGLASS_API_KEY")],
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a URL and an API key as a profile, having tried them."""
+    from app.cli.client.http import Api
+    from app.cli.client.profiles import DEFAULT, Access, keep_profile
+
+    with Api(Access(url.rstrip("/"), api_key)) as api:
+        account = api.get("/v1/account")
+    path = keep_profile(profile or DEFAULT, Access(url, api_key))
+    told = {"profile": profile or DEFAULT, "account_id": account.get("id"), "path": str(path)}
+    _show(told, (("Profile", "profile"), ("Account", "account_id"), ("Kept in", "path")), as_json=as_json)
+
+
+def families(profile: Profile = None, as_json: AsJson = False) -> None:
+    """Show the GPU families and their lowest prices."""
+    with _api(profile) as api:
+        _list(list(api.pages("/v1/families", limit=1000)), _FAMILIES, "The catalog is empty.", as_json=as_json)
+
+
+def offers(
+    family: Family = None,
+    *,
+    min_vram_gb: MinVram = None,
+    gpu_count: Annotated[int | None, typer.Option(min=1, help="GPUs in one machine.")] = None,
+    region: Regions = None,
+    provider: Providers = None,
+    spot: Spot = None,
+    max_price: MaxPrice = None,
+    limit: Limit = 20,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what can be rented, cheapest first."""
+    query = {
+        "family": family,
+        "min_vram_gb": min_vram_gb,
+        "gpu_count": gpu_count,
+        "region": region,
+        "provider": provider,
+        "spot": spot,
+        "max_price": max_price,
+    }
+    with _api(profile) as api:
+        _list(list(api.pages("/v1/listings", query, limit=limit)), _OFFERS, "Nothing matches.", as_json=as_json)
+
+
+def quote(
+    family: Family = None,
+    *,
+    min_vram_gb: MinVram = None,
+    gpu_count: GpuCount = 1,
+    region: Regions = None,
+    provider: Providers = None,
+    spot: Spot = None,
+    max_price: MaxPrice = None,
+    disk_gb: DiskGb = None,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lock a listing and its price for a minute and show what it is made of."""
+    from app.cli.client.launching import QUOTE_FACTS
+
+    market = Market(family, min_vram_gb, gpu_count, region, provider, spot, max_price, disk_gb)
+    with _api(profile) as api:
+        _show(api.post("/v1/quotes", market.body()), QUOTE_FACTS, as_json=as_json)
+
+
+def launch(
+    family: Family = None,
+    *,
+    min_vram_gb: MinVram = None,
+    gpu_count: GpuCount = 1,
+    region: Regions = None,
+    provider: Providers = None,
+    spot: Spot = None,
+    max_price: MaxPrice = None,
+    disk_gb: DiskGb = None,
+    name: str | None = None,
+    template: str | None = None,
+    image: str | None = None,
+    startup_script: Annotated[Path | None, typer.Option(help="A file, run when the machine is there.")] = None,
+    ssh_key: Annotated[
+        list[Path] | None, typer.Option(help="Public key file; repeatable. Your default key without.")
+    ] = None,
+    timeout: Annotated[str | None, typer.Option(help="Stop it after so long, such as 2h.")] = None,
+    max_spend: Annotated[str | None, typer.Option(help="Stop it when it has cost so many dollars.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Don't wait until it runs.")] = False,
+    yes: Yes = False,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rent a GPU: shows the cost, asks, then follows it stage by stage until it runs."""
+    from app.cli.client.launching import follow, quote_and_confirm
+
+    market = Market(family, min_vram_gb, gpu_count, region, provider, spot, max_price, disk_gb)
+    script, keys, seconds = (
+        asking.read_script(startup_script),
+        asking.read_public_keys(ssh_key),
+        asking.seconds_of(timeout),
+    )
+    wanted = Launch(name, template, image, script, seconds, max_spend, keys).body()
+    with _api(profile) as api:
+        quoted = quote_and_confirm(api, market, yes=yes, as_json=as_json)
+        rental = api.post("/v1/rentals", {"quote_id": quoted["id"], **wanted})
+        if not detach:
+            rental = follow(api, rental, quiet=as_json)
+    _show(rental, _RENTAL, as_json=as_json)
+
+
+def ps(
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Ended ones too.")] = False,
+    limit: Limit = 50,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show rentals, newest first."""
+    with _api(profile) as api:
+        rentals = list(api.pages("/v1/rentals", limit=limit))
+    shown = [rental for rental in rentals if everything or rental["status"] not in _ENDED]
+    _list(shown, _RENTALS, "Nothing runs.", as_json=as_json)
+
+
+def show(rental: RentalArg, profile: Profile = None, as_json: AsJson = False) -> None:
+    """Show one rental."""
+    with _api(profile) as api:
+        _show(api.get(_path(rental)), _RENTAL, as_json=as_json)
+
+
+def ssh(
+    rental: RentalArg,
+    command: Annotated[list[str] | None, typer.Argument(help="Run this instead of a shell.")] = None,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Log in to a rental's machine."""
+    with _api(profile) as api:
+        told = api.get(_path(rental))
+    where = told.get("ssh") or {}
+    if not where.get("host"):
+        raise CliError(f"{told['id']} is {told['status']}: it has no machine to log in to.")
+    if as_json:
+        output.write_json(where)
+        return
+    target = ["ssh", "-p", str(where["port"]), "-l", str(where["user"]), "--", str(where["host"]), *(command or [])]
+    try:
+        os.execvp("ssh", target)  # noqa: S606, S607 - the user's own ssh, without a shell
+    except FileNotFoundError:
+        raise CliError("There is no ssh program here. Install OpenSSH's client.") from None
+
+
+def logs(
+    rental: RentalArg,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a rental's startup script wrote."""
+    with _api(profile) as api:
+        seen = 0
+        while True:
+            told = api.get(f"{_path(rental)}/logs")
+            if as_json and not follow:
+                output.write_json(told)
+                return
+            text = _log_text(told)
+            sys.stdout.write(text[seen:])
+            sys.stdout.flush()
+            seen = len(text)
+            if not follow or api.get(_path(rental))["status"] in _ENDED:
+                return
+            time.sleep(_FOLLOW_SECONDS)
+
+
+def stop(rental: RentalArg, yes: Yes = False, profile: Profile = None, as_json: AsJson = False) -> None:
+    """Stop a rental. Billing ends at once; what is on its machine is lost."""
+    if not yes:
+        if as_json or not sys.stdin.isatty():
+            raise UsageError("What is on the machine is lost, and nobody can be asked here. Say --yes.")
+        if not typer.confirm(f"Stop {rental}? What is on its machine is lost."):
+            raise CliError("It runs on.", exit_code=Exit.OK)
+    with _api(profile) as api:
+        _show(api.post(f"{_path(rental)}/stop"), _RENTAL, as_json=as_json)
+
+
+def balance(profile: Profile = None, as_json: AsJson = False) -> None:
+    """Show the wallet, live to the second."""
+    with _api(profile) as api:
+        _show(api.get("/v1/wallet"), _WALLET, as_json=as_json)
+
+
+def ledger(
+    rental: Annotated[str | None, typer.Option(help="Only this rental's.")] = None,
+    kind: str | None = None,
+    limit: Limit = 20,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the movements of money, newest first."""
+    query = {"rental_id": rental, "kind": kind}
+    with _api(profile) as api:
+        _list(list(api.pages("/v1/billing/ledger", query, limit=limit)), _LEDGER, "Nothing has moved.", as_json=as_json)
+
+
+def _api(profile: str | None) -> Api:
+    from app.cli.client.http import Api
+    from app.cli.client.profiles import find_access
+
+    return Api(find_access(profile))
+
+
+def _path(rental: str) -> str:
+    """Return a rental's path; what is no id never reaches the URL."""
+    if not rental.isascii() or not rental.replace("_", "").isalnum():
+        raise UsageError(f"{rental!r} is no rental's id. They begin with rent_; see them with: hourglass ps --all")
+    return f"/v1/rentals/{rental}"
+
+
+def _log_text(told: dict[str, Any]) -> str:
+    lines = told.get("data")
+    if isinstance(lines, list):
+        return "".join(str(line.get("text", "")) if isinstance(line, dict) else f"{line}\n" for line in lines)
+    return str(told.get("text") or "")
+
+
+def _show(told: dict[str, Any], facts: output.Columns, *, as_json: bool) -> None:
+    if as_json:
+        output.write_json(told)
+    else:
+        output.write_facts(told, facts)
+
+
+def _list(rows: list[dict[str, Any]], columns: output.Columns, empty: str, *, as_json: bool) -> None:
+    if as_json:
+        output.write_json({"object": "list", "data": rows})
+    else:
+        output.write_table(rows, columns, empty=empty)

@@ -1,0 +1,59 @@
+"""All commands in one place. What a command needs is imported when it is called."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import typer
+
+from app.cli.client.commands import add_client_commands
+from app.cli.errors import CliError, Exit
+from app.cli.operating import add_operator_commands
+
+app = typer.Typer(
+    name="hourglass",
+    help="GPUs rented by the second, prepaid.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+add_operator_commands(app)
+add_client_commands(app)
+
+
+def main() -> None:
+    """Run the command line; the exit code says what kind of end it was."""
+    try:
+        app(prog_name="hourglass")
+    except CliError as error:
+        _tell(error)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if (told := _known(error)) is None:
+            raise
+        _tell(told)
+        sys.exit(told.exit_code)
+
+
+def _known(error: Exception) -> CliError | None:
+    """Return errors of the rooms below as the command line's."""
+    from app.kit.private_files import ExposedFileError
+    from app.settings import SettingsError
+
+    if isinstance(error, SettingsError):
+        return CliError(str(error), exit_code=Exit.USAGE)
+    return CliError(str(error)) if isinstance(error, ExposedFileError) else None
+
+
+def _tell(error: CliError) -> None:
+    if "--json" in sys.argv and error.problem:
+        sys.stderr.write(json.dumps(error.problem) + "\n")
+        return
+    sys.stderr.write(f"hourglass: {error}\n")
+    if suggestion := error.problem.get("suggestion"):
+        sys.stderr.write(f"{suggestion}\n")
+    if request_id := error.problem.get("request_id"):
+        sys.stderr.write(f"({error.problem.get('code')}, {request_id})\n")

@@ -1,0 +1,60 @@
+"""The processes of a deployment: API, worker, sandbox. Named by text, since they stand beside the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import pkgutil
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.kit.log import LogFile, configure_logs
+from app.settings import Settings
+
+_API, _WORKER = "app.main:serve", "app.worker:serve"
+
+
+def preload(*, sandbox: bool) -> None:
+    """Import everything that the processes need, so that their forks have it."""
+    pkgutil.resolve_name(_API)
+    pkgutil.resolve_name(_WORKER)
+    if sandbox:
+        pkgutil.resolve_name("app.sandbox:Sandbox")
+
+
+def serve_api(settings: Settings, *, sockets: Sequence[socket.socket] = (), log: Path | None = None) -> None:
+    """Be the API until told to stop."""
+    _configure("api", settings, log)
+    pkgutil.resolve_name(_API)(settings, sockets=sockets)
+
+
+def serve_worker(settings: Settings, *, log: Path | None = None) -> None:
+    """Be a worker until told to stop."""
+    _configure("worker", settings, log)
+    pkgutil.resolve_name(_WORKER)(settings)
+
+
+def serve_sandbox(
+    settings: Settings, *, host: str, port: int, ssh_port: int, home: Path | None = None, log: Path | None = None
+) -> None:
+    """Be the clouds until told to stop."""
+    _configure("sandbox", settings, log)
+    asyncio.run(_be_the_clouds(host=host, port=port, ssh_port=ssh_port, home=home))
+
+
+async def _be_the_clouds(*, host: str, port: int, ssh_port: int, home: Path | None) -> None:
+    from app.sandbox import Sandbox, SandboxConfig
+
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    sandbox = await Sandbox.start(SandboxConfig(ssh_port=ssh_port, home=home), host=host, port=port)
+    try:
+        await stopping.wait()
+    finally:
+        await sandbox.aclose()
+
+
+def _configure(process: str, settings: Settings, log: Path | None) -> None:
+    configure_logs(process=process, level=settings.log_level, sink=LogFile(log) if log else None)

@@ -1,0 +1,235 @@
+"""``hourglass up``: a whole deployment on one machine, from nothing to the first served request in seconds.
+
+One parent starts the embedded PostgreSQL (unless ``DATABASE_URL`` names another), brings the schema to its newest form,
+opens a demo account, and forks the sandbox, the API and a worker. Whatever ends is started again; when the parent is
+told to stop, API and worker end first, then the sandbox, then PostgreSQL. When it is killed, they all end with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import SecretStr
+
+from app.cli.announcing import Announcement, announce
+from app.cli.children import Child, Program, stop_together
+from app.cli.errors import UpError
+from app.cli.home import Demo, Home
+from app.cli.ports import Ports
+from app.cli.processes import preload, serve_api, serve_sandbox, serve_worker
+from app.cli.readiness import wait_until_it_serves
+from app.kit.embedded_postgres import EmbeddedPostgres, PostgresError
+from app.settings import Settings
+
+T = TypeVar("T")
+
+_AFTER_A_CRASH_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
+_POSTGRES_RESTARTS_MAX = 3
+_CRASHES_AT_START_MAX = 3
+SANDBOX_KEYS = {"vast_api_key": "sandbox-vast-key", "lambda_api_key": "sandbox-lambda-key"}
+
+
+def up(settings: Settings, *, as_json: bool) -> None:
+    """Run until told to stop by Ctrl-C, SIGTERM or SIGHUP.
+
+    Raises:
+        UpError: it can't start or go on; everything that was started has ended in good order.
+    """
+    began = time.monotonic()
+    home = Home.take(settings.home)
+    try:
+        ports = Ports.following(settings.port)
+        patience = _AFTER_A_CRASH_SECONDS if home.after_a_crash else 0.0
+        with contextlib.closing(ports.reserve(settings.host, patience_seconds=patience)) as listening:
+            _Supervisor(settings.changed(home=home.path), home, ports, listening, began).run(as_json=as_json)
+    finally:
+        home.release()
+
+
+class _Supervisor:
+    """The parent process. Plain code without threads or an event loop, so that it may fork at any time."""
+
+    def __init__(self, settings: Settings, home: Home, ports: Ports, listening: socket.socket, began: float) -> None:
+        self._settings = settings
+        self._home = home
+        self._ports = ports
+        self._listening = listening
+        self._began = began
+        self._postgres: EmbeddedPostgres | None = None
+        self._postgres_restarts = 0
+        self._children: dict[str, Child] = {}
+        self._signals = 0
+        self._serves = False
+        # Clouds whose own key is set are real; the sandbox is there when none is.
+        is_sandboxed = settings.vast_api_key is None and settings.lambda_api_key is None
+        self._sandbox_url = f"http://127.0.0.1:{ports.sandbox}" if is_sandboxed else None
+
+    def run(self, *, as_json: bool) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._told_to_stop)
+        try:
+            demo = self._start()
+            if demo is not None:
+                self._serves = True
+                self._announce(demo, as_json=as_json)
+            while not self._is_told_to_stop():
+                self._look_after()
+                time.sleep(_LOOK_SECONDS)
+        finally:
+            self._stop(quiet=as_json)
+
+    def _told_to_stop(self, *_: object) -> None:
+        self._signals += 1
+
+    def _is_told_to_stop(self) -> bool:
+        return self._signals > 0
+
+    def _start(self) -> Demo | None:
+        """Start everything; None when told to stop meanwhile."""
+        if self._settings.secret is None:
+            self._settings = self._settings.changed(secret=SecretStr(self._home.secret()))
+        server_url = _run(self._start_postgres_and_import())
+        if self._is_told_to_stop():
+            return None
+        from app.cli import accounts, preparing
+
+        if server_url is not None:
+            database_url = _run(preparing.make_database(server_url))
+            self._settings = self._settings.changed(database_url=SecretStr(database_url))
+        _run(preparing.prepare_database(self._settings))
+        if self._is_told_to_stop():
+            return None
+        self._use_sandbox()
+        gc.freeze()
+        for program in self._programs():
+            child = self._children[program.name] = Child(program)
+            child.start()
+        demo = _run(accounts.demo_of(self._settings, self._home))
+        self._home.say(f"{os.getpid()} {self._url}")
+        wait_until_it_serves(self._url, demo.api_key, look=self._look_after, stopped=self._is_told_to_stop)
+        return None if self._is_told_to_stop() else demo
+
+    async def _start_postgres_and_import(self) -> str | None:
+        """Import in a thread while PostgreSQL starts; both take about a second."""
+        imports = asyncio.create_task(asyncio.to_thread(preload, sandbox=self._sandbox_url is not None))
+        try:
+            return await self._start_postgres()
+        finally:
+            await imports
+
+    async def _start_postgres(self) -> str | None:
+        if self._settings.database_url is not None:
+            return None
+        try:
+            self._postgres = await EmbeddedPostgres.start(self._home.path / "postgres")
+        except PostgresError as error:
+            raise UpError(str(error)) from None
+        return self._postgres.admin_url
+
+    def _use_sandbox(self) -> None:
+        if (url := self._sandbox_url) is None:
+            return
+        keys = {name: SecretStr(key) for name, key in SANDBOX_KEYS.items()}
+        self._settings = self._settings.changed(
+            vast_url=url, lambda_url=url, lambda_ssh_port=self._ports.machines, **keys
+        )
+
+    def _programs(self) -> list[Program]:
+        settings = self._settings.changed(worker_port=self._ports.worker)
+        log = self._home.log_path
+        programs = [
+            self._program("api", lambda: serve_api(settings, sockets=[self._listening], log=log("api"))),
+            self._program("worker", lambda: serve_worker(settings, log=log("worker"))),
+        ]
+        if self._sandbox_url is not None:
+            homes = self._home.path / "sandbox"
+            programs.insert(0, self._program("sandbox", lambda: self._be_sandbox(settings, homes)))
+        return programs
+
+    def _program(self, name: str, run: Callable[[], None]) -> Program:
+        keeps = [self._listening.fileno()] if name == "api" else []
+        death = signal.SIGTERM if name == "sandbox" else signal.SIGKILL
+        return Program(name, run, self._home.log_path(name), keeps, at_parents_death=death)
+
+    def _be_sandbox(self, settings: Settings, homes: Path) -> None:
+        serve_sandbox(
+            settings,
+            host="127.0.0.1",
+            port=self._ports.sandbox,
+            ssh_port=self._ports.machines,
+            home=homes,
+            log=self._home.log_path("sandbox"),
+        )
+
+    @property
+    def _url(self) -> str:
+        host = "127.0.0.1" if self._settings.host in {"0.0.0.0", "::"} else self._settings.host  # noqa: S104 - compared
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._ports.api}"
+
+    def _announce(self, demo: Demo, *, as_json: bool) -> None:
+        told = Announcement(self._url, demo.api_key, self._sandbox_url, round(time.monotonic() - self._began, 2))
+        announce(told, home=self._home.path, as_json=as_json, is_real=self._sandbox_url is None)
+
+    def _look_after(self) -> None:
+        """See that everything runs.
+
+        Raises:
+            UpError: PostgreSQL, or a child before the first request was served, keeps ending.
+        """
+        for child in self._children.values():
+            crashes = child.crashes
+            if not child.look() and child.crashes > crashes:
+                self._tell_of_crash(child)
+        if self._postgres is not None and self._postgres.died:
+            self._restart_postgres()
+
+    def _tell_of_crash(self, child: Child) -> None:
+        name, status = child.program.name, child.last_status
+        if not self._serves and child.crashes >= _CRASHES_AT_START_MAX:
+            raise UpError(
+                f"The {name} does not start (status {status}). Its log {child.program.log} ends:\n{child.log_tail()}"
+            )
+        _say(f"The {name} ended (status {status}) and is started again. Its log is {child.program.log}.")
+
+    def _restart_postgres(self) -> None:
+        self._postgres_restarts += 1
+        if self._postgres is None or self._postgres_restarts > _POSTGRES_RESTARTS_MAX:
+            raise UpError(f"PostgreSQL keeps ending. Its log is in {self._home.path / 'postgres' / 'log'}.")
+        _say("PostgreSQL ended and is started again.")
+        _run(self._postgres.stop())
+        _run(self._start_postgres())
+
+    def _stop(self, *, quiet: bool) -> None:
+        if not quiet and self._children:
+            _say("\nStopping …")
+        children = list(self._children.values())
+        for group in (("api", "worker"), ("sandbox",)):
+            stop_together([child for child in children if child.program.name in group], hurry=lambda: self._signals > 1)
+        if self._postgres is not None:
+            _run(self._postgres.stop())
+
+
+def _run(deed: Coroutine[Any, Any, T]) -> T:
+    """Run one coroutine to its end. Ctrl-C does not break it off: the supervisor's own handler notes it."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(deed)
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,196 @@
+"""The worker process: every reconciler, again and again, for the share of the work that this worker holds.
+
+A heartbeat renews the worker's leases; each reconciler has a task of its own, so that a slow one delays no other. Any
+number of workers may run. A worker that is told to stop finishes what it is doing, within 20 seconds, and gives its
+leases up, so that the others take them at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from prometheus_client import Gauge
+
+from app.bootstrap import close_tools, new_tools
+from app.catalog.reconcilers import refresh_reconciler, tidy_reconciler
+from app.kit.clock import Clock
+from app.kit.db import Database
+from app.kit.figures import FiguresServer
+from app.kit.ids import Id
+from app.kit.leases import BUCKETS, LEASE_SECONDS, Holding, bucket_name, hold_share, let_go
+from app.kit.log import configure_logs
+from app.kit.reconcile import LAG, Reconciler, Round, Runner
+from app.rentals.tools import Tools
+from app.settings import Settings, read_settings
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_SECONDS = 5.0
+_FINISH_SECONDS = 15.0
+_LET_GO_SECONDS = 3.0
+_HELD = Gauge("hourglass_worker_leases_held", "How many leases this worker holds")
+
+
+class WorkerId(Id):
+    """One run of a worker process."""
+
+    prefix = "wrk"
+
+
+def reconcilers_of(tools: Tools) -> list[Reconciler]:
+    """Return everything that must become true, by hand."""
+    return [
+        refresh_reconciler(tools.db, tools.providers),
+        tidy_reconciler(tools.db),
+    ]
+
+
+def lease_names(tools: Tools) -> list[str]:
+    """Return everything that is held by one worker at a time: 64 buckets of accounts, and each cloud's sweep."""
+    return [*(bucket_name(bucket) for bucket in range(BUCKETS)), *(f"cloud:{name}" for name in tools.providers)]
+
+
+@dataclass
+class Worker:
+    """Runs reconcilers until it is told to stop."""
+
+    db: Database
+    clock: Clock
+    reconcilers: Sequence[Reconciler]
+    names: Iterable[str]
+    owner: str = field(default_factory=WorkerId.new)
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
+    finish_seconds: float = _FINISH_SECONDS
+
+    def __post_init__(self) -> None:
+        self._holding = Holding(self.owner, {})
+        self._stopping = asyncio.Event()
+        self._beaten_at = 0.0
+        self._steps: set[asyncio.Task[str]] = set()
+        self.runners = [Runner(reconciler) for reconciler in self.reconcilers]
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the heartbeat reached the database within the time of a lease."""
+        return time.monotonic() - self._beaten_at < LEASE_SECONDS
+
+    def stop(self) -> None:
+        """Ask for the end; ``run`` returns within ``finish_seconds`` and a little."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until ``stop``, then finish what is under way and give the leases up."""
+        await self._beat()
+        tasks = {asyncio.create_task(self._repeat(runner)) for runner in self.runners}
+        heart = asyncio.create_task(self._keep_beating())
+        log.info("worker.started", owner=self.owner, reconcilers=[runner.reconciler.name for runner in self.runners])
+        try:
+            await self._stopping.wait()
+        finally:
+            await _finish(tasks, within_seconds=1.0)
+            await _finish(set(self._steps), within_seconds=self.finish_seconds)
+            await _finish({heart}, within_seconds=0)
+            await self._let_go()
+            log.info("worker.stopped", owner=self.owner)
+
+    async def _keep_beating(self) -> None:
+        while True:
+            await asyncio.sleep(self.heartbeat_seconds)
+            await self._beat()
+
+    async def _beat(self) -> None:
+        """Renew the leases; when that fails for as long as they last, believe in none of them."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(LEASE_SECONDS / 2):
+                self._holding = await hold_share(self.db, self.owner, self.names)
+            self._beaten_at = began
+        except Exception as error:  # noqa: BLE001 - a database that is away comes back
+            log.warning("worker.heartbeat_failed", owner=self.owner, error=repr(error))
+            if not self.is_alive:
+                self._holding = Holding(self.owner, {})
+        _HELD.set(len(self._holding.fences))
+
+    async def _repeat(self, runner: Runner) -> None:
+        """Run one reconciler at its interval. What is late begins at once and isn't made up for."""
+        every = runner.reconciler.every_seconds
+        due = time.monotonic() + random.uniform(0, min(every, 1.0)) * 0.2  # noqa: S311 - workers shall not beat in step
+        while not await self._waited_until(due):
+            LAG.labels(runner.reconciler.name).set(max(0.0, time.monotonic() - due))
+            for step in await runner.begin(Round(self.clock.now(), self._holding)):
+                self._steps.add(step)
+                step.add_done_callback(self._steps.discard)
+            due = max(due + every, time.monotonic())
+
+    async def _waited_until(self, due: float) -> bool:
+        """Wait and return whether the worker was told to stop meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, due - time.monotonic())):
+                await self._stopping.wait()
+        return self._stopping.is_set()
+
+    async def _let_go(self) -> None:
+        try:
+            async with asyncio.timeout(_LET_GO_SECONDS):
+                await let_go(self.db, self.owner)
+        except Exception as error:  # noqa: BLE001 - the leases lapse by themselves
+            log.warning("worker.let_go_failed", owner=self.owner, error=repr(error))
+
+
+async def _finish(tasks: set[asyncio.Task[Any]], *, within_seconds: float) -> None:
+    """Wait for tasks, then cancel those that are left. A COMMIT under way is seen through all the same."""
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=within_seconds)
+    for task in late:
+        task.cancel()
+    if late:
+        await asyncio.wait(late, timeout=1.0)
+
+
+def serve(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT."""
+    with asyncio.Runner(loop_factory=_uvloop) as runner:
+        runner.run(_serve(settings))
+
+
+def main() -> None:
+    """Work by what the environment says."""
+    settings = read_settings()
+    configure_logs(process="worker", level=settings.log_level)
+    serve(settings)
+
+
+async def _serve(settings: Settings) -> None:
+    tools = new_tools(settings)
+    worker = Worker(tools.db, tools.clock, reconcilers_of(tools), lease_names(tools))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop)
+    figures = None
+    if settings.worker_port is not None:
+        figures = await FiguresServer.start(settings.host, settings.worker_port, is_alive=lambda: worker.is_alive)
+    try:
+        await worker.run()
+    finally:
+        if figures is not None:
+            await figures.aclose()
+        await close_tools(tools)
+
+
+def _uvloop() -> asyncio.AbstractEventLoop:
+    import uvloop  # noqa: PLC0415 - absent on systems that it does not support
+
+    return uvloop.new_event_loop()
+
+
+if __name__ == "__main__":
+    main()
