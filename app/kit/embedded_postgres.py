@@ -95,7 +95,7 @@ class EmbeddedPostgres:
         try:
             await server._until_it_answers()
         except BaseException:
-            await server._abandon()
+            await asyncio.shield(server.stop())
             raise
         return server
 
@@ -145,11 +145,6 @@ class EmbeddedPostgres:
             self._output.close()
             self._home.release()
 
-    async def _abandon(self) -> None:
-        if not self.died:
-            self._process.send_signal(signal.SIGQUIT)
-        await asyncio.shield(self.stop())
-
     async def _until_it_answers(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not self._home.is_ready(self.pid):
@@ -187,9 +182,7 @@ async def _make_cluster(home: PostgresHome) -> None:
             raise _failure(home, status, _text(output))
         home.keep_partial()
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        _break_off(process)
         output.close()
         home.drop_partial()
 
@@ -238,6 +231,15 @@ def _launch(
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+
+
+def _break_off(process: subprocess.Popen[bytes]) -> None:
+    """End initdb and what it started, if it is still at work: so that it leaves no shared memory, by force last."""
+    for end_signal in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, end_signal)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=2)
 
 
 async def _end_of(process: subprocess.Popen[bytes], *, look_every_seconds: float = _POLL_SECONDS) -> int:
