@@ -65,9 +65,7 @@ async def cheapest(session: AsyncSession, wanted: Wanted, *, at: datetime, limit
 def cheapest_statement(wanted: Wanted, *, at: datetime, limit: int) -> tuple[str, list[object]]:
     """Return the statement of ``cheapest`` and its parameters."""
     parameters = Parameters()
-    families = [family.slug for family in wanted.resolved_families()]
-    counts = range(1, GPU_COUNT_MAX + 1) if wanted.gpu_count is None else [wanted.gpu_count]
-    branches = [(family, count, kind) for family in families for count in counts for kind in wanted.spot.kinds]
+    branches = _branches(wanted)
     keys = ", ".join(
         parameters.bind([branch[part] for branch in branches], kind)
         for part, kind in enumerate(("text[]", "bigint[]", "boolean[]"))
@@ -103,3 +101,10 @@ def cheapest_statement(wanted: Wanted, *, at: datetime, limit: int) -> tuple[str
         ORDER BY best.ranked, best.spot DESC, best.reliability_ppm DESC NULLS LAST, best.id
     """  # noqa: S608 - text of ours, values are bound
     return statement, parameters.values
+
+
+def _branches(wanted: Wanted) -> list[tuple[str, int, bool]]:
+    """Return every (family, count, kind) that is wanted: each is one walk through the index."""
+    counts = range(1, GPU_COUNT_MAX + 1) if wanted.gpu_count is None else [wanted.gpu_count]
+    families = [family.slug for family in wanted.resolved_families()]
+    return [(family, count, kind) for family in families for count in counts for kind in wanted.spot.kinds]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 from ulid import ULID
 
@@ -78,6 +79,11 @@ class ListingValues:
     host_id: str | None
 
 
+_OURS = {"interconnect", "architecture", "region_id", "region_name", "country"}
+_AS_TOLD = sorted({field.name for field in fields(ListingValues)} & {field.name for field in fields(Offer)} - _OURS)
+"""What is taken over from an offer as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Normalised:
     """One cloud's answer: listings, each id once, and how many offers were left out for what reason."""
@@ -125,36 +131,18 @@ def normalise(offer: Offer) -> ListingValues | LeftOut:
         return LeftOut.UNKNOWN_FAMILY
     interconnect = match.interconnect or (offer.interconnect if offer.interconnect in match.family.forms else None)
     region = normalise_region(offer.region_id, offer.region_name, offer.country)
+    as_told: dict[str, Any] = {name: getattr(offer, name) for name in _AS_TOLD}
     return ListingValues(
+        **as_told,
         id=listing_id(offer.provider, offer.offer_id, spot=offer.spot),
-        provider=offer.provider,
-        offer_id=offer.offer_id,
-        spot=offer.spot,
         family=match.family.slug,
         model=match.family.model(interconnect),
-        gpu_count=offer.gpu_count,
-        vram_mib=offer.vram_mib,
         interconnect=interconnect,
         architecture=match.family.cpu if offer.architecture == "x86_64" else offer.architecture,
         region_id=region.id,
         region_name=region.name,
         country=region.country,
-        price_micros_per_hour=offer.price_micros_per_hour,
-        disk_micros_per_gb_month=offer.disk_micros_per_gb_month,
-        egress_micros_per_gb=offer.egress_micros_per_gb,
-        stopped_micros_per_hour=offer.stopped_micros_per_hour,
-        min_commitment_seconds=offer.min_commitment_seconds,
-        cpu_cores=offer.cpu_cores,
-        ram_mib=offer.ram_mib,
-        disk_gb_max=offer.disk_gb_max,
-        inet_up_mbps=offer.inet_up_mbps,
-        inet_down_mbps=offer.inet_down_mbps,
-        cuda_max=offer.cuda_max,
         cuda_rank=cuda_rank(offer.cuda_max),
-        reliability_ppm=offer.reliability_ppm,
-        security_tier=offer.security_tier,
-        static_ip=offer.static_ip,
-        host_id=offer.host_id,
     )
 
 
