@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -47,11 +48,13 @@ async def clients(sandbox: Sandbox) -> AsyncIterator[tuple[httpx.AsyncClient, ht
         yield vast, lambda_
 
 
-async def until(check: Callable[[], Awaitable[object]]) -> object:
-    """Ask again until the answer is true."""
+async def ask_until_true(check: Callable[[], Awaitable[object]]) -> object:
+    """Ask again until the answer is true, and return it."""
     async with asyncio.timeout(LATEST):
-        while not (answer := await check()):
-            await asyncio.sleep(0.02)
+        for pause in itertools.repeat(0.02):
+            if answer := await check():
+                break
+            await asyncio.sleep(pause)
         return answer
 
 
@@ -87,7 +90,7 @@ class Vast:
             row = await self.show(number)
             return row if row and row["actual_status"] == status else None
 
-        return await until(there)
+        return await ask_until_true(there)
 
 
 class Lambda:
@@ -132,7 +135,12 @@ class Lambda:
             row = await self.get(number)
             return row if row and row["status"] == status else None
 
-        return await until(there)
+        return await ask_until_true(there)
+
+
+@pytest.fixture
+def until():
+    return ask_until_true
 
 
 @pytest.fixture

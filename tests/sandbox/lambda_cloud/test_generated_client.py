@@ -1,7 +1,5 @@
 """The published client that is generated from Lambda's own API description: strict about fields, enums and errors."""
 
-import asyncio
-
 import asyncssh
 import pytest
 from lambda_ai_cloud_api_client import AuthenticatedClient, models
@@ -43,11 +41,16 @@ async def launched(client, **more):
     return (await launch_instance.asyncio(client=client, body=body)).data.instance_ids[0]
 
 
-async def reaches(client, number, status):
-    async with asyncio.timeout(20):
-        while (row := (await get_instance.asyncio(number, client=client)).data).status != status:
-            await asyncio.sleep(0.02)
-        return row
+@pytest.fixture
+def reaches(client, until):
+    async def ask(number, status):
+        async def there():
+            row = (await get_instance.asyncio(number, client=client)).data
+            return row if row.status == status else None
+
+        return await until(there)
+
+    return ask
 
 
 async def test_it_reads_every_type_region_and_image(client):
@@ -61,46 +64,41 @@ async def test_it_reads_every_type_region_and_image(client):
     assert "lambda-stack-24-04" in {image.family for image in images}
 
 
-async def test_it_goes_through_a_life(client, sandbox):
+async def test_it_goes_through_a_life(client, sandbox, reaches, until):
     tags = [models.RequestedTagEntry(key="owner", value="u1")]
     number = await launched(client, tags=tags, image=models.ImageSpecificationFamily(family="lambda-stack-22-04"))
     booting = (await get_instance.asyncio(number, client=client)).data
     assert booting.status == "booting"
     assert not booting.ip
     assert booting.actions.restart.reason_code == "vm-has-not-launched"
-    active = await reaches(client, number, "active")
+    active = await reaches(number, "active")
     assert active.ip.startswith("127.77.")
     assert active.tags[0].value == "u1"
     assert [row.id for row in (await list_instances.asyncio(client=client)).data] == [number]
-    renamed = await post_instance.asyncio(
-        number, client=client, body=models.InstanceModificationRequest(name="own-2")
-    )
+    renamed = await post_instance.asyncio(number, client=client, body=models.InstanceModificationRequest(name="own-2"))
     assert renamed.data.name == "own-2"
-    restarted = await restart_instance.asyncio(
-        client=client, body=models.InstanceRestartRequest(instance_ids=[number])
-    )
+    restarted = await restart_instance.asyncio(client=client, body=models.InstanceRestartRequest(instance_ids=[number]))
     assert restarted.data.restarted_instances[0].status == "booting"
-    await reaches(client, number, "active")
-    ended = await terminate_instance.asyncio(
-        client=client, body=models.InstanceTerminateRequest(instance_ids=[number])
-    )
+    await reaches(number, "active")
+    ended = await terminate_instance.asyncio(client=client, body=models.InstanceTerminateRequest(instance_ids=[number]))
     assert ended.data.terminated_instances[0].status == "terminating"
-    await reaches(client, number, "terminated")
-    async with asyncio.timeout(20):
-        while not isinstance(
-            answer := await get_instance.asyncio(number, client=client), models.GetInstanceResponse404
-        ):
-            await asyncio.sleep(0.02)
+    await reaches(number, "terminated")
+
+    async def unknown():
+        answer = await get_instance.asyncio(number, client=client)
+        return answer if isinstance(answer, models.GetInstanceResponse404) else None
+
+    answer = await until(unknown)
     assert answer.error.code == "global/object-does-not-exist"
     assert sandbox.truth[0].marker == "own-2"
 
 
-async def test_it_logs_in_with_the_key_that_was_made_for_it(client, sandbox):
+async def test_it_logs_in_with_the_key_that_was_made_for_it(client, sandbox, reaches):
     kind, region = await available(client)
     made = (await add_ssh_key.asyncio(client=client, body=models.AddSSHKeyRequest(name="k1"))).data
     body = models.InstanceLaunchRequest(region_name=region, instance_type_name=kind, ssh_key_names=["k1"])
     [number] = (await launch_instance.asyncio(client=client, body=body)).data.instance_ids
-    row = await reaches(client, number, "active")
+    row = await reaches(number, "active")
     key = asyncssh.import_private_key(made.private_key)
     async with asyncssh.connect(
         row.ip, sandbox.config.ssh_port, username="ubuntu", client_keys=[key], known_hosts=None, config=[]
