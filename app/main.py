@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 
 from app.bootstrap import ApiState, new_api_state
+from app.catalog import endpoints as catalog_endpoints
 from app.kit.log import configure_logs
 from app.settings import Settings, read_settings
 from app.tenancy import endpoints as tenancy_endpoints
@@ -29,7 +30,7 @@ _DESCRIPTION = """GPUs rented by the second, prepaid: one API and one wallet in 
 Money is a decimal string in US dollars, times are RFC 3339 in UTC, lists are paged by cursor, and every POST that spends
 or creates takes an `Idempotency-Key`. Errors are problem details (RFC 9457) whose `code` is stable."""
 
-ROUTERS = (tenancy_endpoints.router,)
+ROUTERS = (tenancy_endpoints.router, catalog_endpoints.router)
 """Every room's routes, by hand."""
 
 _READY_SECONDS_MAX = 2.0

@@ -19,18 +19,21 @@ _VERSIONS = Path(__file__).resolve().parents[2] / "migrations" / "versions"
 _DATABASE = "hourglass"
 
 
-async def make_database(server_url: str) -> str:
-    """Return the URL of our database on a server of our own, making it first if need be."""
-    url = with_database(server_url, _DATABASE)
+def database_on(server_url: str) -> str:
+    """Return the URL of our database on a server of our own."""
+    return with_database(server_url, _DATABASE)
+
+
+async def make_database(server_url: str) -> None:
+    """Make our database on a server of our own, unless it is there."""
     try:
-        await (await connect_any(url, application_name="hourglass-up")).close()
+        await (await connect_any(database_on(server_url), application_name="hourglass-up")).close()
     except asyncpg.InvalidCatalogNameError:
         connection = await connect_any(server_url, application_name="hourglass-up")
         try:
             await connection.execute(f"CREATE DATABASE {_DATABASE}")
         finally:
             await connection.close()
-    return url
 
 
 async def prepare_database(settings: Settings) -> None:

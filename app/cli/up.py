@@ -16,7 +16,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import SecretStr
@@ -100,21 +99,18 @@ class _Supervisor:
         if self._settings.secret is None:
             self._settings = self._settings.changed(secret=SecretStr(self._home.secret()))
         server_url = _run(self._start_postgres_and_import())
-        if self._is_told_to_stop():
-            return None
         from app.cli import accounts, preparing
 
         if server_url is not None:
-            database_url = _run(preparing.make_database(server_url))
-            self._settings = self._settings.changed(database_url=SecretStr(database_url))
-        _run(preparing.prepare_database(self._settings))
-        if self._is_told_to_stop():
-            return None
+            self._settings = self._settings.changed(database_url=SecretStr(preparing.database_on(server_url)))
         self._use_sandbox()
         gc.freeze()
-        for program in self._programs():
-            child = self._children[program.name] = Child(program)
-            child.start()
+        # These two need some time of their own and no tables to begin with.
+        self._fork("sandbox", "api")
+        if server_url is not None:
+            _run(preparing.make_database(server_url))
+        _run(preparing.prepare_database(self._settings))
+        self._fork("worker")
         demo = _run(accounts.demo_of(self._settings, self._home))
         self._home.say(f"{os.getpid()} {self._url}")
         wait_until_it_serves(self._url, demo.api_key, look=self._look_after, stopped=self._is_told_to_stop)
@@ -145,30 +141,31 @@ class _Supervisor:
             vast_url=url, lambda_url=url, lambda_ssh_port=self._ports.machines, **keys
         )
 
-    def _programs(self) -> list[Program]:
-        settings = self._settings.changed(worker_port=self._ports.worker)
-        log = self._home.log_path
-        programs = [
-            self._program("api", lambda: serve_api(settings, sockets=[self._listening], log=log("api"))),
-            self._program("worker", lambda: serve_worker(settings, log=log("worker"))),
-        ]
-        if self._sandbox_url is not None:
-            homes = self._home.path / "sandbox"
-            programs.insert(0, self._program("sandbox", lambda: self._be_sandbox(settings, homes)))
-        return programs
+    def _fork(self, *names: str) -> None:
+        """Start some of the processes; the sandbox only when it is needed, and nothing when told to stop."""
+        settings, log = self._settings.changed(worker_port=self._ports.worker), self._home.log_path
+        runs: dict[str, Callable[[], None]] = {
+            "sandbox": lambda: self._be_sandbox(settings),
+            "api": lambda: serve_api(settings, sockets=[self._listening], log=log("api")),
+            "worker": lambda: serve_worker(settings, log=log("worker")),
+        }
+        for name in names:
+            if not self._is_told_to_stop() and (name != "sandbox" or self._sandbox_url is not None):
+                child = self._children[name] = Child(self._program(name, runs[name]))
+                child.start()
 
     def _program(self, name: str, run: Callable[[], None]) -> Program:
         keeps = [self._listening.fileno()] if name == "api" else []
         death = signal.SIGTERM if name == "sandbox" else signal.SIGKILL
         return Program(name, run, self._home.log_path(name), keeps, at_parents_death=death)
 
-    def _be_sandbox(self, settings: Settings, homes: Path) -> None:
+    def _be_sandbox(self, settings: Settings) -> None:
         serve_sandbox(
             settings,
             host="127.0.0.1",
             port=self._ports.sandbox,
             ssh_port=self._ports.machines,
-            home=homes,
+            home=self._home.path / "sandbox",
             log=self._home.log_path("sandbox"),
         )
 
