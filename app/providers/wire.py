@@ -42,7 +42,7 @@ OnCall = Callable[[str, str, str, float], None]
 
 ANSWER_MAX_BYTES = 8 * 1024 * 1024
 READ_RETRIES = 2
-_FIRST_RETRY_SECONDS = 0.25
+_JITTER = (0.5, 1.5)
 
 _ALWAYS = (Unauthorized, RateLimited, Unavailable)
 _ANSWERS: Mapping[str, tuple[type[ProviderError], ...]] = MappingProxyType(
@@ -67,6 +67,8 @@ class WireOptions:
     """Also the longest silence within an answer."""
     total_seconds: float = 30.0
     """For one changing call, or for all tries of a reading call together."""
+    first_retry_seconds: float = 0.25
+    """Before a reading call's second try, doubled before its third, jittered."""
     pace_factor: float = 1.0
     """0 turns pacing off, as for a cloud on this machine."""
     on_call: OnCall | None = None
@@ -150,7 +152,7 @@ class Wire:
                 return await self._once(call, shape, seconds=give_up_at - time.monotonic())
             except (Unavailable, RateLimited) as error:
                 tries += 1
-                wait = max(_backoff(tries), error.retry_after_seconds or 0.0)
+                wait = max(self._backoff(tries), error.retry_after_seconds or 0.0)
                 if tries > READ_RETRIES or time.monotonic() + wait >= give_up_at:
                     raise
             await asyncio.sleep(wait)
@@ -223,6 +225,9 @@ class Wire:
             self._pacer.hold(call.endpoints, error.retry_after_seconds)
         return error
 
+    def _backoff(self, tries: int) -> float:
+        return self._options.first_retry_seconds * float(2 ** (tries - 1)) * random.uniform(*_JITTER)  # noqa: S311 - jitter
+
 
 def _refused(call: Call, reply: Reply) -> ProviderError | None:
     """Read a status alone, for answers that say nothing in the cloud's own words."""
@@ -274,10 +279,6 @@ def _reply(response: httpx.Response, body: bytes) -> Reply:
     except Malformed:
         return Reply(response.status_code, response.headers, None, readable=False, text=beginning)
     return Reply(response.status_code, response.headers, value, readable=True, text=beginning)
-
-
-def _backoff(tries: int) -> float:
-    return _FIRST_RETRY_SECONDS * float(2 ** (tries - 1)) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
 
 
 def _snake(camel: str) -> str:

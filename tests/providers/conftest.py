@@ -12,7 +12,7 @@ import pytest
 
 from app.providers import LambdaProvider, Order, Provider, VastProvider, WireOptions
 
-FAST = WireOptions(connect_seconds=1, first_byte_seconds=1, total_seconds=2, pace_factor=0)
+FAST = WireOptions(connect_seconds=1, first_byte_seconds=1, total_seconds=2, first_retry_seconds=0.01, pace_factor=0)
 
 Answer = httpx.Response | Exception
 

@@ -170,7 +170,7 @@ async def test_any_answer_gives_a_value_or_an_error_of_the_contract(public_key, 
         status, body, retry_after = waiting.pop(0) if len(waiting) > 1 else waiting[0]
         return httpx.Response(status, content=body, headers={"Retry-After": retry_after})
 
-    offer = "1001" if build is VastProvider else "gpu_1x_h100_pcie@us-east-1"
+    offer = "1001" if build is VastProvider else "gpu_1x_h100_pcie:us-east-1"
     order = Order(
         marker="own-1",
         offer_id=offer,
@@ -189,7 +189,7 @@ async def test_any_answer_gives_a_value_or_an_error_of_the_contract(public_key, 
         "ensure_ssh_key": lambda cloud: cloud.ensure_ssh_key("name", public_key),
         "realised_cost": lambda cloud: cloud.realised_cost("1", start=START, end=END, price_micros_per_hour=1),
     }
-    impatient = WireOptions(total_seconds=0.1, pace_factor=0)
+    impatient = WireOptions(total_seconds=0.1, first_retry_seconds=0.0001, pace_factor=0)
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
         cloud = build(api_key="k", base_url="http://cloud.test", client=client, options=impatient)
         with suppress(*RAISES[operation]):

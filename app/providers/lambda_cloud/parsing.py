@@ -13,7 +13,7 @@ from app.providers.keys import find_public_key
 from app.providers.reading import Malformed, floored, host, items, mapping, maybe, name, text, whole
 
 MARKER_TAG = "marker"
-SEPARATOR = "@"
+SEPARATOR = ":"
 """Between type and region in an offer's id; neither has it."""
 
 _MICROS_PER_CENT = 10_000

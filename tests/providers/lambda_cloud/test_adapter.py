@@ -11,7 +11,7 @@ from app.providers import NoCapacity, Rejected, Unsupported
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LAUNCH = ("POST", "/api/v1/instance-operations/launch")
 KEYS = "/api/v1/ssh-keys"
-OFFER = "gpu_1x_h100_pcie@us-east-1"
+OFFER = "gpu_1x_h100_pcie:us-east-1"
 LAUNCHED = httpx.Response(200, json={"data": {"instance_ids": ["0920582c7ff041399e34823a0be62549"]}})
 
 

@@ -55,7 +55,7 @@ def says(status: int, code: str, message: str = "words") -> httpx.Response:
 async def test_answers_to_a_launch(cloud, lambda_, order, answer, error):
     cloud.on(*LAUNCH, answer)
     with pytest.raises(error) as caught:
-        await lambda_.create(order("gpu_1x_h100_pcie@us-east-1"))
+        await lambda_.create(order("gpu_1x_h100_pcie:us-east-1"))
     assert type(caught.value) is error
     assert cloud.count(*LAUNCH) == 1
 

@@ -35,7 +35,7 @@ def test_a_type_in_a_region_is_an_offer_in_our_units():
     assert offers(TYPES) == [
         Offer(
             provider="lambda",
-            offer_id="gpu_1x_h100_pcie@us-east-1",
+            offer_id="gpu_1x_h100_pcie:us-east-1",
             gpu_name="h100_pcie",
             gpu_count=1,
             vram_mib=81920,
@@ -83,7 +83,7 @@ def test_grace_hopper_is_arm():
         {"specs": {"gpus": "one"}},
         {"regions": None},
         {"regions": ["us-east-1"]},
-        {"regions": [{"name": "us@east"}]},
+        {"regions": [{"name": "us:east"}]},
         {"name": "h100"},
     ],
 )
