@@ -1,0 +1,120 @@
+"""A whole service as `hourglass up` makes it, in a home and on ports of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+_CLEARED = ("DATABASE_URL", "HOURGLASS_", "VAST_", "LAMBDA_", "XDG_CONFIG_HOME")
+
+
+@dataclass
+class Service:
+    """A running `up`."""
+
+    process: subprocess.Popen[str]
+    home: Path
+    port: int
+    url: str
+    api_key: str
+    sandbox_url: str | None
+    ready_seconds: float
+
+    def api(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.api_key}"}, timeout=20)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=30)
+
+
+def environment(**values: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_CLEARED)}
+    return kept | {"PYTHONPATH": str(ROOT)} | values
+
+
+def hourglass(*arguments: str, check: bool = False, **values: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    command = [sys.executable, "-m", "app", *arguments]
+    return subprocess.run(
+        command, env=environment(**values), cwd="/", capture_output=True, text=True, timeout=90, check=check, stdin=subprocess.DEVNULL
+    )
+
+
+def free_ports() -> int:
+    """Return the first of four ports in a row that are free."""
+    for _ in range(200):
+        first = random.randrange(20_000, 32_000)
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + 4):
+                    bound = stack.enter_context(socket.socket())
+                    bound.bind(("127.0.0.1", port))
+                    bound.listen(1)
+            except OSError:
+                continue
+        return first
+    raise AssertionError("no free ports")
+
+
+def begin(home: Path, port: int, **values: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "app", "up", "--json"],
+        env=environment(HOURGLASS_HOME=str(home), HOURGLASS_PORT=str(port), **values),
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def running(home: Path, port: int, **values: str) -> Iterator[Service]:
+    with begin(home, port, **values) as process:
+        try:
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            yield Service(process, home, port, **json.loads(line))
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+            process.wait(timeout=40)
+
+
+@contextmanager
+def short_directory() -> Iterator[Path]:
+    """A directory with a short path that every user may enter."""
+    directory = Path(tempfile.mkdtemp(prefix="hg"))
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with short_directory() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Service]:
+    with short_directory() as directory, running(directory / "home", free_ports()) as started:
+        yield started
