@@ -1,0 +1,63 @@
+"""What must always be true of rentals, as queries that return the ids for which it is not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.kit.db import driver
+
+INVARIANTS: Final = {
+    "a live rental has exactly one open hold, any other has none": """
+        SELECT r.id FROM rentals r LEFT JOIN holds h ON h.account_id = r.account_id AND h.rental_id = r.id
+        WHERE (r.status IN ('provisioning', 'running')) <> (h.state IS NOT NULL AND h.state <> 'closed')
+    """,
+    "a hold runs exactly while its rental does": """
+        SELECT r.id FROM rentals r JOIN holds h ON h.account_id = r.account_id AND h.rental_id = r.id
+        WHERE (r.status = 'running') <> (h.state = 'running')
+    """,
+    "no hold is without a rental": """
+        SELECT h.rental_id FROM holds h WHERE NOT EXISTS (
+            SELECT 1 FROM rentals r WHERE r.account_id = h.account_id AND r.id = h.rental_id)
+    """,
+    "a running rental has exactly one live attempt, any other has none": """
+        SELECT r.id FROM rentals r WHERE (r.status = 'running') <> EXISTS (
+            SELECT 1 FROM attempts a WHERE a.account_id = r.account_id AND a.rental_id = r.id AND a.status = 'live')
+    """,
+    "a rental that is over has no attempt that is not on its way out": """
+        SELECT r.id FROM rentals r JOIN attempts a ON a.account_id = r.account_id AND a.rental_id = r.id
+        WHERE r.status IN ('stopping', 'stopped', 'failed') AND a.status NOT IN ('doomed', 'gone')
+    """,
+    "a stopping rental waits for a doomed attempt": """
+        SELECT r.id FROM rentals r WHERE r.status = 'stopping' AND NOT EXISTS (
+            SELECT 1 FROM attempts a WHERE a.account_id = r.account_id AND a.rental_id = r.id AND a.status = 'doomed')
+    """,
+    "placement looks again at a rental while it is provisioning, and only then": """
+        SELECT r.id FROM rentals r WHERE (r.status = 'provisioning') <> (r.next_at IS NOT NULL)
+    """,
+    "a doomed attempt is looked at again": """
+        SELECT a.rental_id FROM attempts a WHERE a.status = 'doomed' AND a.next_at IS NULL
+    """,
+    "a rental at its end says when and why": """
+        SELECT r.id FROM rentals r WHERE r.status IN ('stopping', 'stopped', 'failed')
+        AND (r.ended_at IS NULL OR r.settled_at IS NULL OR (r.end_reason IS NULL AND r.failure IS NULL))
+    """,
+    "a rental's events are gapless": """
+        SELECT e.subject FROM events e WHERE e.subject LIKE 'rent_%'
+        GROUP BY e.account_id, e.subject HAVING max(e.seq) <> count(*) OR min(e.seq) <> 1
+    """,
+}
+"""Sentence → query; each returns nothing while the sentence is true."""
+
+_SAMPLE = 5
+
+
+async def broken(session: AsyncSession) -> dict[str, list[str]]:
+    """Return the sentences that do not hold, with some ids each; for the worker role, over all accounts."""
+    found = {}
+    for sentence, query in INVARIANTS.items():
+        rows = await driver(session).fetch(f"{query} LIMIT {_SAMPLE}")
+        if rows:
+            found[sentence] = [row[0] for row in rows]
+    return found
