@@ -144,6 +144,7 @@ class Machine:
     ports: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     """Container port → public (host, port)."""
     price_micros_per_hour: int | None = None
+    """All that runs by the hour, disk included, as the cloud bills it now."""
     created_at: datetime | None = None
 
 
