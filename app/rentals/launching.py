@@ -19,15 +19,16 @@ class Launch:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def stored(self) -> dict[str, Any]:
-        """Return everything but the environment, as JSON."""
+        """Return everything but the environment's values, as JSON."""
         told = asdict(self)
         del told["env"]
-        return told | {"ports": list(self.ports)}
+        return told | {"ports": list(self.ports), "env_names": sorted(self.env)}
 
     @classmethod
     def restored(cls, stored: Mapping[str, Any], *, env: Mapping[str, str] | None = None) -> Launch:
         """Return what ``stored`` told, with the environment beside it."""
-        return cls(**{**stored, "ports": tuple(stored["ports"])}, env=env or {})
+        told = {name: value for name, value in stored.items() if name != "env_names"}
+        return cls(**{**told, "ports": tuple(stored["ports"])}, env=env or {})
 
 
 BUILT_IN: Final[Mapping[str, Launch]] = {

@@ -23,6 +23,22 @@ INSERT INTO events (account_id, subject, seq, id, type, at, actor, data)
 VALUES ($1, $2, 1, $17, 'rental.provisioning', $15, $6, $18)
 """
 
+INSERT_SSH_KEY: Final = """
+INSERT INTO ssh_keys (account_id, id, name, public_key, fingerprint, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (account_id, fingerprint) DO NOTHING RETURNING id
+"""
+
+DELETE_SSH_KEY: Final = "DELETE FROM ssh_keys WHERE account_id = $1 AND id = $2 RETURNING id"
+
+READ_SSH_KEYS: Final = """
+SELECT id, public_key FROM ssh_keys WHERE account_id = $1 ORDER BY id DESC LIMIT $2
+"""
+
+LIST_TRANSFERS: Final = """
+SELECT seq, id, kind, amount, effective_at, rate, from_s, to_s, description FROM transfers
+WHERE account_id = $1 AND rental_id = $2 AND seq > $3 ORDER BY seq LIMIT $4
+"""
+
 
 async def lock_rental(session: AsyncSession, *, account_id: str, rental_id: str) -> RentalRow | None:
     """Return a rental under its row lock. A wallet that is needed too has been locked before."""
@@ -44,16 +60,30 @@ async def list_rentals(
     *,
     account_id: AccountId,
     statuses: Sequence[str] = (),
+    family: str | None = None,
+    tag: str | None = None,
     before: str | None = None,
     limit: int = 50,
 ) -> Sequence[RentalRow]:
-    """Return rentals, newest first."""
+    """Return rentals, newest first. ``tag`` is a name, or ``name:value``."""
     wanted = select(RentalRow).where(RentalRow.account_id == account_id)
     if statuses:
         wanted = wanted.where(RentalRow.status.in_(statuses))
+    if family is not None:
+        wanted = wanted.where(RentalRow.listing["family"].astext == family)
+    if tag is not None:
+        name, colon, value = tag.partition(":")
+        wanted = wanted.where(RentalRow.tags[name].astext == value if colon else RentalRow.tags.has_key(name))
     if before:
         wanted = wanted.where(RentalRow.id < before)
     return (await session.scalars(wanted.order_by(RentalRow.id.desc()).limit(limit))).all()
+
+
+async def find_status(session: AsyncSession, *, account_id: AccountId, rental_id: RentalId) -> str | None:
+    """Return a rental's status alone."""
+    return await session.scalar(
+        select(RentalRow.status).where(RentalRow.account_id == account_id, RentalRow.id == rental_id)
+    )
 
 
 async def find_alive(session: AsyncSession, *, account_id: str, rental_id: str) -> AttemptRow | None:
@@ -225,6 +255,24 @@ async def find_template(session: AsyncSession, *, account_id: AccountId, templat
             TemplateRow.account_id == account_id, or_(TemplateRow.id == template_id, TemplateRow.name == template_id)
         )
     )
+
+
+async def lock_template(session: AsyncSession, *, account_id: AccountId, template_id: str) -> TemplateRow | None:
+    """Return an account's own template, by id or name, under its row lock."""
+    named = or_(TemplateRow.id == template_id, TemplateRow.name == template_id)
+    return await session.scalar(
+        select(TemplateRow).where(TemplateRow.account_id == account_id, named).with_for_update()
+    )
+
+
+async def list_templates(
+    session: AsyncSession, *, account_id: AccountId, before: str | None = None, limit: int = 50
+) -> Sequence[TemplateRow]:
+    """Return an account's own templates, newest first."""
+    wanted = select(TemplateRow).where(TemplateRow.account_id == account_id)
+    if before:
+        wanted = wanted.where(TemplateRow.id < before)
+    return (await session.scalars(wanted.order_by(TemplateRow.id.desc()).limit(limit))).all()
 
 
 async def list_logs(

@@ -9,6 +9,7 @@ from typing import Protocol
 from app.kit.clock import Clock
 from app.kit.db import Database
 from app.kit.ids import AccountId, ApiKeyId, UserId
+from app.kit.vault import Vault
 from app.web.errors import ScopeMissing
 from app.web.limiting import Limiter
 from app.web.paging import Cursors
@@ -94,4 +95,9 @@ class AppState(Protocol):
     @property
     def limiter(self) -> Limiter:
         """Counts requests per key and failed sign-ins per address."""
+        ...
+
+    @property
+    def vault(self) -> Vault:
+        """Seals what is secret before it is stored."""
         ...
