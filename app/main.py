@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from app.bootstrap import ApiState, new_api_state
 from app.catalog import endpoints as catalog_endpoints
 from app.kit.log import configure_logs
+from app.rentals import endpoints as rental_endpoints
 from app.settings import Settings, read_settings
 from app.tenancy import endpoints as tenancy_endpoints
 from app.web import RequestMetrics, install
@@ -30,7 +31,7 @@ _DESCRIPTION = """GPUs rented by the second, prepaid: one API and one wallet in 
 Money is a decimal string in US dollars, times are RFC 3339 in UTC, lists are paged by cursor, and every POST that spends
 or creates takes an `Idempotency-Key`. Errors are problem details (RFC 9457) whose `code` is stable."""
 
-ROUTERS = (tenancy_endpoints.router, catalog_endpoints.router)
+ROUTERS = (tenancy_endpoints.router, catalog_endpoints.router, *rental_endpoints.ROUTERS)
 """Every room's routes, by hand."""
 
 _READY_SECONDS_MAX = 2.0

@@ -28,6 +28,8 @@ from app.kit.ids import Id
 from app.kit.leases import BUCKETS, LEASE_SECONDS, Holding, bucket_name, hold_share, let_go
 from app.kit.log import configure_logs
 from app.kit.reconcile import LAG, Reconciler, Round, Runner
+from app.rentals import sweeping
+from app.rentals.reconcilers import reconcilers as rental_reconcilers
 from app.rentals.tools import Tools
 from app.settings import Settings, read_settings
 
@@ -50,12 +52,16 @@ def reconcilers_of(tools: Tools) -> list[Reconciler]:
     return [
         refresh_reconciler(tools.db, tools.providers),
         tidy_reconciler(tools.db),
+        *rental_reconcilers(tools),
     ]
 
 
 def lease_names(tools: Tools) -> list[str]:
     """Return everything that is held by one worker at a time: 64 buckets of accounts, and each cloud's sweep."""
-    return [*(bucket_name(bucket) for bucket in range(BUCKETS)), *(f"cloud:{name}" for name in tools.providers)]
+    return [
+        *(bucket_name(bucket) for bucket in range(BUCKETS)),
+        *(sweeping.lease_name(name) for name in tools.providers),
+    ]
 
 
 @dataclass

@@ -17,7 +17,8 @@ Regions = Annotated[list[str] | None, typer.Option("--region", help="Region or c
 Providers = Annotated[list[str] | None, typer.Option("--provider", help="Repeatable.")]
 Spot = Annotated[str | None, typer.Option(help="only, prefer or never.")]
 MaxPrice = Annotated[str | None, typer.Option(help="Ceiling in dollars per hour, all in.")]
-DiskGb = Annotated[int | None, typer.Option(min=1)]
+DiskGb = Annotated[int | None, typer.Option(min=8)]
+Template = Annotated[str | None, typer.Option(help="What runs on it, such as pytorch.")]
 _DEFAULT_KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
 
 
@@ -33,6 +34,8 @@ class Market:
     spot: str | None = None
     max_price_per_hour: str | None = None
     disk_gb: int | None = None
+    template: str | None = None
+    """Only for the disk that it needs."""
 
     def body(self) -> dict[str, Any]:
         """Return it as the members of a request.
@@ -83,7 +86,8 @@ def read_script(path: Path | None) -> str | None:
     try:
         return None if path is None else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Can't read {path}: {error}.") from None
+        cause = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(f"Can't read {path}: {cause}.") from None
 
 
 def seconds_of(text: str | None) -> int | None:

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.client import asking, output
-from app.cli.client.asking import DiskGb, Family, GpuCount, Launch, Market, MaxPrice, MinVram, Providers, Regions, Spot
+from app.cli.client.asking import (
+    DiskGb,
+    Family,
+    GpuCount,
+    Launch,
+    Market,
+    MaxPrice,
+    MinVram,
+    Providers,
+    Regions,
+    Spot,
+    Template,
+)
 from app.cli.errors import CliError, Exit, UsageError
 
 if TYPE_CHECKING:
@@ -24,8 +36,8 @@ Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")
 RentalArg = Annotated[str, typer.Argument(metavar="RENTAL", help="Its id, rent_…")]
 
 _FOLLOW_SECONDS = 2.0
-_ENDED = {"stopped", "failed"}
-_FAMILIES = (("FAMILY", "id"), ("GPU", "name"), ("VRAM GB", "vram_gb"), ("FROM $/H", "from_price_per_hour"),
+_LIVE = ["provisioning", "running", "stopping"]
+_FAMILIES = (("FAMILY", "id"), ("GPU", "title"), ("VRAM GB", "vram_gb"), ("FROM $/H", "from_price_per_gpu_hour"),
              ("LISTINGS", "listings"))  # fmt: skip
 _OFFERS = (("OFFER", "display"), ("$/H", "price_per_hour"), ("SPOT", "spot"), ("RELIABILITY", "reliability"),
            ("ID", "id"))  # fmt: skip
@@ -69,7 +81,7 @@ def login(
 def families(profile: Profile = None, as_json: AsJson = False) -> None:
     """Show the GPU families and their lowest prices."""
     with _api(profile) as api:
-        _list(list(api.pages("/v1/families", limit=1000)), _FAMILIES, "The catalog is empty.", as_json=as_json)
+        _list(api.get("/v1/families")["data"], _FAMILIES, "The catalog is empty.", as_json=as_json)
 
 
 def offers(
@@ -109,13 +121,14 @@ def quote(
     spot: Spot = None,
     max_price: MaxPrice = None,
     disk_gb: DiskGb = None,
+    template: Template = None,
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
     """Lock a listing and its price for a minute and show what it is made of."""
     from app.cli.client.launching import QUOTE_FACTS
 
-    market = Market(family, min_vram_gb, gpu_count, region, provider, spot, max_price, disk_gb)
+    market = Market(family, min_vram_gb, gpu_count, region, provider, spot, max_price, disk_gb, template)
     with _api(profile) as api:
         _show(api.post("/v1/quotes", market.body()), QUOTE_FACTS, as_json=as_json)
 
@@ -130,8 +143,8 @@ def launch(
     spot: Spot = None,
     max_price: MaxPrice = None,
     disk_gb: DiskGb = None,
+    template: Template = None,
     name: str | None = None,
-    template: str | None = None,
     image: str | None = None,
     startup_script: Annotated[Path | None, typer.Option(help="A file, run when the machine is there.")] = None,
     ssh_key: Annotated[
@@ -147,7 +160,7 @@ def launch(
     """Rent a GPU: shows the cost, asks, then follows it stage by stage until it runs."""
     from app.cli.client.launching import follow, quote_and_confirm
 
-    market = Market(family, min_vram_gb, gpu_count, region, provider, spot, max_price, disk_gb)
+    market = Market(family, min_vram_gb, gpu_count, region, provider, spot, max_price, disk_gb, template)
     script, keys, seconds = (
         asking.read_script(startup_script),
         asking.read_public_keys(ssh_key),
@@ -170,9 +183,10 @@ def ps(
 ) -> None:
     """Show rentals, newest first."""
     with _api(profile) as api:
-        rentals = list(api.pages("/v1/rentals", limit=limit))
-    shown = [rental for rental in rentals if everything or rental["status"] not in _ENDED]
-    _list(shown, _RENTALS, "Nothing runs.", as_json=as_json)
+        status = None if everything else _LIVE
+        _list(
+            list(api.pages("/v1/rentals", {"status": status}, limit=limit)), _RENTALS, "Nothing runs.", as_json=as_json
+        )
 
 
 def show(rental: RentalArg, profile: Profile = None, as_json: AsJson = False) -> None:
@@ -211,19 +225,19 @@ def logs(
 ) -> None:
     """Show what a rental's startup script wrote."""
     with _api(profile) as api:
-        seen = 0
+        offset = 0
         while True:
-            told = api.get(f"{_path(rental)}/logs")
-            if as_json and not follow:
+            told = api.get(f"{_path(rental)}/logs", {"offset": offset})
+            if as_json:
                 output.write_json(told)
+            else:
+                sys.stdout.write("".join(piece["text"] for piece in told["data"]))
+                sys.stdout.flush()
+            offset = told["next_offset"]
+            if told["complete"] or (not follow and not told["data"]):
                 return
-            text = _log_text(told)
-            sys.stdout.write(text[seen:])
-            sys.stdout.flush()
-            seen = len(text)
-            if not follow or api.get(_path(rental))["status"] in _ENDED:
-                return
-            time.sleep(_FOLLOW_SECONDS)
+            if not told["data"]:
+                time.sleep(_FOLLOW_SECONDS)
 
 
 def stop(rental: RentalArg, yes: Yes = False, profile: Profile = None, as_json: AsJson = False) -> None:
@@ -268,13 +282,6 @@ def _path(rental: str) -> str:
     if not rental.isascii() or not rental.replace("_", "").isalnum():
         raise UsageError(f"{rental!r} is no rental's id. They begin with rent_; see them with: hourglass ps --all")
     return f"/v1/rentals/{rental}"
-
-
-def _log_text(told: dict[str, Any]) -> str:
-    lines = told.get("data")
-    if isinstance(lines, list):
-        return "".join(str(line.get("text", "")) if isinstance(line, dict) else f"{line}\n" for line in lines)
-    return str(told.get("text") or "")
 
 
 def _show(told: dict[str, Any], facts: output.Columns, *, as_json: bool) -> None:

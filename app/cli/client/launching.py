@@ -29,13 +29,16 @@ _BY_REASON = {
 }
 
 QUOTE_FACTS = (
-    ("GPU", "listing.display"),
-    ("Family", "family"),
+    ("Quote", "id"),
+    ("GPU", "model"),
     ("GPUs", "gpu_count"),
+    ("Provider", "provider"),
     ("Region", "region.name"),
-    ("Price per hour", "rate.per_hour"),
+    ("Spot", "spot"),
+    ("Disk GB", "disk_gb"),
+    ("$ per hour", "rate.per_hour"),
     ("made of", "rate.components"),
-    ("Held now", "hold"),
+    ("$ held", "hold"),
     ("Valid until", "expires_at"),
 )
 
