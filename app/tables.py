@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import app.catalog.models
 import app.events.models
+import app.kit.leases
 import app.ledger.models
 import app.rentals.models
 import app.tenancy.models

@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kit.db import Database, driver
+from app.kit.orm import Base
 
 BUCKETS = 64
 LEASE_SECONDS = 15
@@ -21,6 +24,26 @@ LEASE_SECONDS = 15
 
 _ALIVE = f"seen_at > now() - interval '{LEASE_SECONDS} seconds'"
 _UNTIL = f"now() + interval '{LEASE_SECONDS} seconds'"
+
+
+class LeaseRow(Base):
+    """Who holds a name, under which fence, and until when."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    fence: Mapped[int]
+    expires_at: Mapped[datetime]
+
+
+class WorkerRow(Base):
+    """A worker that was alive a moment ago."""
+
+    __tablename__ = "workers"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    seen_at: Mapped[datetime]
 
 
 def bucket_of(account_id: str) -> int:
