@@ -6,6 +6,7 @@ Tables: holds, wallet_alerts. States of a hold: waiting → running ⇄ waiting 
 Called by rentals (hold, start, close, refund), by worker (settle) and by the operator (credit).
 """
 
+from app.wallet.alerts import set_low_balance
 from app.wallet.crediting import credit_adjustment, open_wallet, unfreeze
 from app.wallet.errors import InsufficientBalance, WalletLocked
 from app.wallet.holds import Settled, close, hold, lock, pause, refund_host_fault, start
@@ -35,6 +36,7 @@ __all__ = [
     "pause",
     "receive",
     "refund_host_fault",
+    "set_low_balance",
     "settle",
     "start",
     "unfreeze",

@@ -15,8 +15,11 @@ from app.kit.ids import AccountId
 from app.kit.money import dollars
 from app.wallet import queries
 
+LOW_BALANCE = "balance"
+"""The customer's own level."""
+
 LEVELS = {"runway_24h": 86_400, "runway_6h": 21_600, "runway_1h": 3_600, "depleted": 0}
-"""Seconds of runway, and micro-dollars available; a customer's own ``balance`` level comes beside them."""
+"""What every wallet has: seconds of runway, and micro-dollars available."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,14 @@ async def set_level(session: AsyncSession, *, account_id: AccountId, level: str,
     await _watch(session, account_id)
 
 
-async def drop_level(session: AsyncSession, *, account_id: AccountId, level: str) -> None:
-    """Forget one level."""
-    await driver(session).execute(queries.DROP_LEVEL, account_id, level)
-    await _watch(session, account_id)
+async def set_low_balance(session: AsyncSession, *, account_id: AccountId, threshold: int | None) -> None:
+    """Set the customer's own level, in micro-dollars available, or forget it with None. Locks the wallet."""
+    await ledger.lock_wallet(session, account_id)
+    if threshold is None:
+        await driver(session).execute(queries.DROP_LEVEL, account_id, LOW_BALANCE)
+        await _watch(session, account_id)
+    else:
+        await set_level(session, account_id=account_id, level=LOW_BALANCE, threshold=threshold)
 
 
 async def _watch(session: AsyncSession, account_id: AccountId) -> None:

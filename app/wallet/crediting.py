@@ -47,3 +47,4 @@ async def unfreeze(session: AsyncSession, *, account_id: AccountId, at: datetime
     """Let a wallet that was frozen reserve and renew again; the difference in its books has been explained."""
     await ledger.unfreeze(session, account_id=account_id)
     await renew_drained(session, account_id=account_id, at=at)
+    await alerts.cross_levels(session, [account_id], at=at)

@@ -36,7 +36,9 @@ async def test_the_worked_example_of_ten_dollars_holds_to_the_micro_dollar(
         assert await _numbers(session, account, end) == (5_800_000, 0)
 
 
-async def test_a_wallet_without_an_hour_is_refused_with_the_shortfall(worker_db: Database, new_account, at: datetime) -> None:
+async def test_a_wallet_without_an_hour_is_refused_with_the_shortfall(
+    worker_db: Database, new_account, at: datetime
+) -> None:
     account = await new_account(micros=1_000_000)
     async with worker_db.begin(account) as session:
         with pytest.raises(wallet.InsufficientBalance) as refused:
