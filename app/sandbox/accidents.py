@@ -30,6 +30,10 @@ class Accidents:
         """Let the GPU fall off the bus: SSH works on, ``nvidia-smi`` fails."""
         self._world.fleet.kill_gpu(self._living(machine_id))
 
+    def silence(self, machine_id: str) -> None:
+        """Let the host die unnoticed: nothing answers, yet its cloud calls it running and bills it."""
+        self._world.fleet.silence(self._living(machine_id))
+
     def fail(self, machine_id: str) -> None:
         """Break the host: ``offline`` or ``unhealthy``, unreachable, and billed on."""
         self._world.fleet.fail(self._living(machine_id))

@@ -17,6 +17,8 @@ from app.sandbox.world import World
 TRANSPORT = "hourglass.sandbox.transport"
 """Where the connection lies in the scope, for those answers that cut it."""
 _HUGE_MIB = 64
+_DRIPS = 64
+"""Into how many pieces a dripping body is cut, if it has so many bytes."""
 _GATEWAY_PAGE = "<html>\r\n<head><title>{0}</title></head>\r\n<body><center><h1>{0}</h1></center></body>\r\n</html>\r\n"
 
 
@@ -126,7 +128,7 @@ class _Cut(Response):
 
 
 class _Late(Response):
-    """An answer after a while, or byte by byte over it."""
+    """An answer after a while, or piece by piece over it."""
 
     def __init__(self, body: bytes, like: Response, seconds: float, world: World, *, drips: bool) -> None:
         super().__init__(body, like.status_code, media_type=like.media_type)
@@ -140,10 +142,11 @@ class _Late(Response):
             await self._pause(self._seconds)
             return await super().__call__(scope, receive, send)
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for index in range(len(self.body)):
-            await self._pause(self._seconds / len(self.body))
-            byte = bytes(self.body[index : index + 1])
-            await send({"type": "http.response.body", "body": byte, "more_body": True})
+        size = max(1, len(self.body) // _DRIPS)
+        for start in range(0, len(self.body), size):
+            await self._pause(self._seconds * size / len(self.body))
+            piece = bytes(self.body[start : start + size])
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
         return None
 

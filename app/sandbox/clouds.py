@@ -141,7 +141,8 @@ class Cloud(ABC):
         return body
 
     def _call(self, request: Request, operation: str, body: dict[str, Any]) -> Call:
-        ids = {str(request.path_params.get("id", "")), *map(str, body.get("instance_ids") or ())}
+        listed = body.get("instance_ids")
+        ids = {str(request.path_params.get("id", "")), *map(str, listed if isinstance(listed, list) else ())}
         named = {body.get("label"), body.get("name")} if operation == "create" else set()
         found = (self.world.fleet.find(machine_id) for machine_id in ids)
         markers = {machine.marker for machine in found if machine is not None}

@@ -72,6 +72,7 @@ class Control:
             "vanish": self._accidents.vanish,
             "outbid": self._accidents.outbid,
             "kill-gpu": self._accidents.kill_gpu,
+            "silence": self._accidents.silence,
             "fail": self._accidents.fail,
         }
         deed = deeds.get(request.path_params["deed"])

@@ -24,6 +24,7 @@ Machines (``create``):
     ``no_ssh``                 runs, but SSH is refused; ``mode`` ``hang``: taken and never answered
     ``vanishes``               gone without a word ``seconds`` (1) after it runs
     ``lists_late``             left out of lists for ``seconds`` (5); ``mode`` ``everywhere``: unknown to get as well
+    ``marker_lost``            its label or name is dropped; ``mode`` ``cut`` keeps 16 characters
     ``leaves_contract``        a refused bid leaves a stopped contract behind (Vast)
 
 Ends (``destroy``):
@@ -40,7 +41,7 @@ from dataclasses import asdict, dataclass, replace
 REFUSALS = frozenset({"rate_limited", "server_error", "unauthorized", "no_credit"})
 ANSWERS = REFUSALS | {"timeout_after_success", "malformed", "slow"}
 OFFERS = frozenset({"price_changed", "offer_gone", "offer_drained"})
-MACHINES = frozenset({"never_boots", "wrong_gpu", "no_ssh", "vanishes", "lists_late", "leaves_contract"})
+MACHINES = frozenset({"never_boots", "wrong_gpu", "no_ssh", "vanishes", "lists_late", "marker_lost", "leaves_contract"})
 KINDS = ANSWERS | OFFERS | MACHINES | {"delete_fails"}
 
 OPERATIONS = frozenset({

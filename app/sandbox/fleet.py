@@ -30,7 +30,7 @@ class Fleet:
         self._home = home
         self._machines: dict[str, Machine] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closings: set[asyncio.Task[None]] = set()
+        self._closings: dict[str, asyncio.Task[None]] = {}
 
     def launch(self, machine: Machine, *, at: datetime) -> None:
         """Take a new machine in, with the faults that strike it, and boot it unless it begins stopped."""
@@ -55,7 +55,7 @@ class Fleet:
 
     def boot(self, machine: Machine, *, at: datetime) -> None:
         """Start a machine, or start it again."""
-        machine.stage, machine.booting_since = Stage.BOOTING, at
+        machine.stage, machine.booting_since, machine.endpoint = Stage.BOOTING, at, None
         self._move(machine, self._boot)
 
     def stop(self, machine: Machine, *, at: datetime) -> None:
@@ -66,8 +66,11 @@ class Fleet:
 
     def reboot(self, machine: Machine, *, at: datetime) -> None:
         """Restart a machine; it costs throughout."""
-        machine.stage, machine.booting_since = Stage.BOOTING, at
-        self._move(machine, self._reboot)
+        self.boot(machine, at=at)
+
+    def silence(self, machine: Machine) -> None:
+        """Kill what runs on the machine, SSH too, while its cloud goes on to call it running and to bill it."""
+        self._move(machine, self._close_host)
 
     def fail(self, machine: Machine) -> None:
         """Break the whole machine: it costs on, but nothing answers."""
@@ -120,7 +123,7 @@ class Fleet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(self._close_host(machine) for machine in self._machines.values()))
-        await asyncio.gather(*self._closings)
+        await asyncio.gather(*self._closings.values())
 
     def _spoil(self, machine: Machine, at: datetime) -> None:
         for kind in sorted(_FAULTS_AT_CREATE):
@@ -130,16 +133,18 @@ class Fleet:
                 _apply(fault, machine, at)
 
     async def _boot(self, machine: Machine) -> None:
+        await self._close_host(machine)
         await self._clock.sleep(machine.boot_seconds)
         if machine.boot_mode:
             machine.stage = Stage.FAILED if machine.boot_mode == "failed" else Stage.BOOTING
             return
         try:
-            machine.host = await self._start_host(machine)
+            machine.host = host = await self._start_host(machine)
         except OSError:
             machine.stage = Stage.FAILED
             return
         at = self._clock.now()
+        machine.endpoint = (host.address, host.port)
         machine.stage, machine.started_at = Stage.RUNNING, machine.started_at or at
         if not any(span.kind == "gpu" and span.end is None for span in machine.spans):
             machine.charge("gpu", machine.price_micros_per_hour, at=at)
@@ -168,11 +173,7 @@ class Fleet:
 
     async def _stop(self, machine: Machine) -> None:
         await self._close_host(machine)
-        machine.stage = Stage.STOPPED
-
-    async def _reboot(self, machine: Machine) -> None:
-        await self._close_host(machine)
-        await self._boot(machine)
+        machine.stage, machine.endpoint = Stage.STOPPED, None
 
     async def _clear(self, machine: Machine) -> None:
         await self._close_host(machine)
@@ -183,10 +184,10 @@ class Fleet:
         """Close the SSH server, to the end even if whoever asked is broken off."""
         host, machine.host = machine.host, None
         if host is not None:
-            closing = asyncio.create_task(host.close())
-            self._closings.add(closing)
-            closing.add_done_callback(self._closings.discard)
+            self._closings[machine.id] = asyncio.create_task(host.close())
+        if closing := self._closings.get(machine.id):
             await asyncio.shield(closing)
+            self._closings.pop(machine.id, None)
 
     def _end(self, machine: Machine, stage: Stage, at: datetime) -> None:
         machine.stage, machine.ended_at = stage, at
@@ -221,6 +222,8 @@ def _apply(fault: Fault, machine: Machine, at: datetime) -> None:
             machine.behaviour = HostBehaviour(accepts_ssh=hangs, hangs=hangs)
         case "vanishes":
             machine.vanishes_after_seconds = fault.wait(1.0)
+        case "marker_lost":
+            machine.marker = (machine.marker or "")[:16] if fault.mode == "cut" else None
         case _:
             machine.hidden_until = at + timedelta(seconds=fault.wait(5.0))
             machine.hidden_from_get = fault.mode == "everywhere"

@@ -77,6 +77,8 @@ class Machine:
     ended_at: datetime | None = None
     spans: list[Span] = field(default_factory=list)
     host: Host | None = None
+    endpoint: tuple[str, int] | None = None
+    """Where its cloud says that SSH answers."""
     task: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
@@ -147,7 +149,7 @@ class Truth:
 
 def truth_of(machine: Machine, *, at: datetime) -> Truth:
     """Return the machine's row as of this moment."""
-    begin, host = machine.created_at, machine.host
+    begin, (address, port) = machine.created_at, machine.endpoint or (None, None)
     return Truth(
         provider=machine.provider,
         id=machine.id,
@@ -164,6 +166,6 @@ def truth_of(machine: Machine, *, at: datetime) -> Truth:
         cost_micros=machine.cost_micros("gpu", begin, at) + machine.cost_micros("disk", begin, at),
         gpu_name=machine.gpu.name,
         gpu_count=machine.gpu.count,
-        ssh_address=host.address if host else None,
-        ssh_port=host.port if host else None,
+        ssh_address=address,
+        ssh_port=port,
     )

@@ -42,8 +42,12 @@ class HandClock:
 async def clients(sandbox: Sandbox) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
     config = sandbox.config
     async with (
-        httpx.AsyncClient(base_url=sandbox.url, headers={"Authorization": f"Bearer {config.vast_key}"}) as vast,
-        httpx.AsyncClient(base_url=sandbox.url, headers={"Authorization": f"Bearer {config.lambda_key}"}) as lambda_,
+        httpx.AsyncClient(
+            base_url=sandbox.url, headers={"Authorization": f"Bearer {config.vast_key}"}, verify=False
+        ) as vast,
+        httpx.AsyncClient(
+            base_url=sandbox.url, headers={"Authorization": f"Bearer {config.lambda_key}"}, verify=False
+        ) as lambda_,
     ):
         yield vast, lambda_
 

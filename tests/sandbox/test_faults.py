@@ -86,7 +86,7 @@ async def test_an_answer_may_have_other_types_twin_keys_or_no_end(sandbox, vast)
         assert (await anext(answer.aiter_bytes(1024))).strip() == b""
 
 
-async def test_an_answer_may_come_late_or_byte_by_byte(sandbox, vast):
+async def test_an_answer_may_come_late_or_piece_by_piece(sandbox, vast):
     sandbox.faults.add(Fault("slow", "account", seconds=0.5))
     sandbox.faults.add(Fault("slow", "account", seconds=0.5, mode="drip"))
     for _ in range(2):
@@ -193,6 +193,15 @@ async def test_a_fresh_machine_may_be_left_out_of_lists_and_even_be_unknown(slow
     sandbox.faults.add(Fault("lists_late", "list_machines", seconds=60))
     assert await vast.listed() == []
     assert len(await vast.listed()) == 1
+
+
+async def test_a_machine_may_lose_its_marker(sandbox, vast, lambda_):
+    await lambda_.add_key()
+    sandbox.faults.add(Fault("marker_lost", provider="vast"))
+    sandbox.faults.add(Fault("marker_lost", provider="lambda", mode="cut"))
+    one, two = await vast.rented(), await lambda_.launched(name="own-1234567890123456789")
+    assert (await vast.show(one))["label"] is None
+    assert (await lambda_.get(two))["name"] == "own-123456789012"
 
 
 async def test_a_delete_may_fail_aloud_or_lie(sandbox, vast, lambda_):

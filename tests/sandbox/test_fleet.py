@@ -156,3 +156,33 @@ async def test_closing_ends_every_machine_and_leaves_no_home(sandbox, vast, lamb
     assert home.name not in {path.name for path in home.parent.iterdir()}
     with pytest.raises(OSError):  # noqa: PT011 - refused
         await asyncio.open_connection(row["ssh_host"], row["ssh_port"])
+
+
+async def test_a_host_may_die_while_its_cloud_calls_it_running(sandbox, vast, until):
+    one = await vast.rented()
+    row = await vast.reaches(one, "running")
+    sandbox.accidents.silence(str(one))
+
+    async def silent():
+        try:
+            _, writer = await asyncio.open_connection(row["ssh_host"], row["ssh_port"])
+        except OSError:
+            return True
+        writer.close()
+        return False
+
+    await until(silent)
+    after = await vast.show(one)
+    assert (after["actual_status"], after["ports"]) == ("running", row["ports"])
+
+
+async def test_a_machine_stopped_and_started_in_one_breath_comes_back(sandbox, vast):
+    one = await vast.rented()
+    await vast.reaches(one, "running")
+    for state in ("stopped", "running", "stopped", "running"):
+        await vast.http.put(f"/api/v0/instances/{one}/", json={"state": state})
+    row = await vast.reaches(one, "running")
+    reader, writer = await asyncio.open_connection(row["ssh_host"], row["ssh_port"])
+    assert (await reader.readline()).startswith(b"SSH-2.0")
+    writer.close()
+    await writer.wait_closed()

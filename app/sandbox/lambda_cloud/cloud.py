@@ -157,8 +157,9 @@ class LambdaCloud(Cloud):
             missing = "Instance type" if kind is None else "SSH key"
             raise not_found(f"{missing} was not found.")
         check_image(call.body, architecture=kind.architecture, region=wanted.region)
+        address = self._free_address()
         self._take(kind, wanted.region, call)
-        instance = self._new_instance(kind, wanted, key, call)
+        instance = self._new_instance(kind, wanted, key=key, address=address, at=call.at)
         self.world.fleet.launch(instance, at=call.at)
         return {"data": {"instance_ids": [instance.id]}}
 
@@ -173,8 +174,14 @@ class LambdaCloud(Cloud):
             kind.cents_per_hour = kind.cents_per_hour * 5 // 4
         kind.stock[region] -= 1
 
-    def _new_instance(self, kind: InstanceType, wanted: Wanted, key: str, call: Call) -> Instance:
+    def _free_address(self) -> str:
         taken = {machine.address for machine in self.machines() if machine.alive}
+        try:
+            return free_address(self.world.random, self.world.config.ssh_port, taken)
+        except OSError as error:
+            raise lambda_error(500, "provider/internal-unavailable", str(error)) from None
+
+    def _new_instance(self, kind: InstanceType, wanted: Wanted, *, key: str, address: str, at: datetime) -> Instance:
         return Instance(
             provider=self.provider,
             id=f"{self.world.random.getrandbits(128):032x}",
@@ -182,10 +189,10 @@ class LambdaCloud(Cloud):
             offer_id=f"{kind.name}:{wanted.region}",
             gpu=gpu_facts(kind.gpu_name, kind.gpu_count, kind.vram_mib),
             price_micros_per_hour=kind.cents_per_hour * MICROS_PER_CENT,
-            created_at=call.at,
+            created_at=at,
             boot_seconds=self.world.config.boot_seconds,
             username="ubuntu",
-            address=free_address(self.world.random, self.world.config.ssh_port, taken),
+            address=address,
             port=self.world.config.ssh_port,
             keys=[key],
             release=_returning(kind, wanted.region),

@@ -20,7 +20,7 @@ from app.sandbox.vast.keys import KeyRing
 from app.sandbox.vast.market import built_in_slabs, read_slabs
 from app.sandbox.vast.offers import OfferBook, offer_row
 from app.sandbox.vast.renting import invalid_price, new_contract, no_such_ask, read_wanted, take
-from app.sandbox.vast.search import number, select
+from app.sandbox.vast.search import ids_in, number, select
 from app.sandbox.world import Steps, World
 
 _CREDIT_MICROS = 1_000_000_000
@@ -147,9 +147,9 @@ class VastCloud(Cloud):
 
     async def _create_bulk(self, call: Call) -> object:
         contracts = []
-        for ask_id in call.body.get("ids") or ():
+        for ask_id in ids_in(call.body, "ids"):
             try:
-                contracts.append({**self._rent(int(ask_id), call), "ask_id": ask_id})
+                contracts.append({**self._rent(ask_id, call), "ask_id": ask_id})
             except Refusal as refusal:
                 contracts.append(refusal.body if isinstance(refusal.body, dict) else {"success": False})
         return {"success": True, "results": contracts}

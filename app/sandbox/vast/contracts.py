@@ -124,19 +124,19 @@ def _money(contract: Contract) -> dict[str, Any]:
 
 def _access(contract: Contract) -> dict[str, Any]:
     """Return where SSH answers. ``ports`` is there only while the instance runs."""
-    host = contract.host
+    address, ssh_port = contract.endpoint or (None, None)
     access: dict[str, Any] = {
-        "ssh_host": host.address if host else None,
-        "ssh_port": host.port if host else None,
+        "ssh_host": address,
+        "ssh_port": ssh_port,
         "ssh_idx": "4",
-        "public_ipaddr": host.address if host else "",
-        "direct_port_start": host.port if host else -1,
-        "direct_port_end": host.port if host else -1,
+        "public_ipaddr": address or "",
+        "direct_port_start": ssh_port or -1,
+        "direct_port_end": ssh_port or -1,
     }
-    if host and contract.stage is Stage.RUNNING:
+    if ssh_port and contract.stage is Stage.RUNNING:
         access["ports"] = {
             f"{port}/tcp": [{"HostIp": "0.0.0.0", "HostPort": str(public)}]  # noqa: S104 - the wire says so
-            for port, public in {22: host.port, **_mapped(contract.env)}.items()
+            for port, public in {22: ssh_port, **_mapped(contract.env)}.items()
         }
     return access
 

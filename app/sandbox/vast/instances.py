@@ -14,7 +14,7 @@ from app.sandbox.vast.contracts import Contract, contract_row
 from app.sandbox.vast.keys import KeyRing, public_key
 from app.sandbox.vast.listing import instances_page
 from app.sandbox.vast.renting import invalid_price, read_bid, take
-from app.sandbox.vast.search import invalid_args
+from app.sandbox.vast.search import ids_in, invalid_args
 
 _LABEL_MAX = 1024
 _DONE = {"success": True}
@@ -73,7 +73,7 @@ class Instances:
         return _DONE
 
     async def _manage_bulk(self, call: Call) -> object:
-        for contract in [self._contract(number) for number in call.body.get("ids") or ()]:
+        for contract in [self._contract(number) for number in ids_in(call.body, "ids")]:
             self._change(contract, call)
         return _DONE
 
@@ -137,7 +137,7 @@ class Instances:
         return {"success": True, "msg": f"Instance {call.path['id']} destroyed."}
 
     async def _destroy_bulk(self, call: Call) -> object:
-        for contract in [self._contract(number) for number in call.body.get("instance_ids") or ()]:
+        for contract in [self._contract(number) for number in ids_in(call.body, "instance_ids")]:
             self._end(contract, call)
         return {"success": True, "msg": "Instances destroyed."}
 

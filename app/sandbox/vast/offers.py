@@ -140,7 +140,6 @@ def offer_row(offer: Offer, *, bid: bool, disk_gb: Decimal, at: datetime) -> dic
 def _facts(slab: Slab, chance: random.Random) -> dict[str, Any]:
     """Return what a host tells of itself, drawn from the seed."""
     model = gpu_model(slab.gpu_name, slab.vram_mib)
-    cores = chance.choice((16, 24, 32, 48, 64, 128))
     sxm = "SXM" in slab.gpu_name or slab.gpu_name in {"H200", "B200", "B300"}
     reliability = Decimal(slab.reliability)
     flops = Decimal(model.tflops * slab.num_gpus)
@@ -162,20 +161,7 @@ def _facts(slab: Slab, chance: random.Random) -> dict[str, Any]:
         "bw_nvlink": Decimal(450 if sxm else 0),
         "pci_gen": Decimal(4),
         "pcie_bw": Decimal(str(chance.choice((12.1, 24.3, 25.0)))),
-        "cpu_name": "AMD EPYC 7763 64-Core Processor",
-        "cpu_arch": "amd64",
-        "cpu_ghz": Decimal("2.5"),
-        "has_avx": 1,
-        "cpu_cores": cores,
-        "cpu_cores_effective": Decimal(cores),
-        "cpu_ram": cores * 4096,
-        "disk_space": Decimal(chance.choice((200, 500, 900, 2000))),
-        "disk_bw": Decimal(chance.randrange(900, 6000)),
-        "disk_name": "nvme",
-        "inet_down": Decimal(chance.randrange(300, 8000)),
-        "inet_up": Decimal(chance.randrange(200, 6000)),
-        "inet_down_cost": Decimal("0.002"),
-        "inet_up_cost": Decimal("0.004"),
+        **_host_facts(chance),
         "geolocation": slab.geolocation,
         "reliability": reliability,
         "reliability2": reliability,
@@ -183,18 +169,9 @@ def _facts(slab: Slab, chance: random.Random) -> dict[str, Any]:
         "verified": slab.verification == "verified",
         "direct_port_count": slab.direct_ports,
         "static_ip": slab.direct_ports > 0,
-        "cuda_max_good": Decimal("12.8"),
-        "driver_version": "550.127.05",
-        "driver_vers": 550127005,
         "duration": chance.randrange(5, 90) * _DAY_SECONDS,
         "hosting_type": 1 if sxm else 0,
         "datacenter": sxm,
-        "external": False,
-        "vms_enabled": False,
-        "os_version": "22.04",
-        "ubuntu_version": "22.04",
-        "mobo_name": "H12SSL-i",
-        "cluster_id": None,
     }
 
 
@@ -209,4 +186,34 @@ def _ids(slab: Slab, chance: random.Random) -> dict[str, Any]:
         "logo": "/static/logos/vastai_small2.png",
         "webpage": None,
         "num_gpus_total": slab.num_gpus,
+    }
+
+
+def _host_facts(chance: random.Random) -> dict[str, Any]:
+    """Return what is so whatever GPUs the machine has."""
+    cores = chance.choice((16, 24, 32, 48, 64, 128))
+    return {
+        "cpu_name": "AMD EPYC 7763 64-Core Processor",
+        "cpu_arch": "amd64",
+        "cpu_ghz": Decimal("2.5"),
+        "has_avx": 1,
+        "cpu_cores": cores,
+        "cpu_cores_effective": Decimal(cores),
+        "cpu_ram": cores * 4096,
+        "disk_space": Decimal(chance.choice((200, 500, 900, 2000))),
+        "disk_bw": Decimal(chance.randrange(900, 6000)),
+        "disk_name": "nvme",
+        "inet_down": Decimal(chance.randrange(300, 8000)),
+        "inet_up": Decimal(chance.randrange(200, 6000)),
+        "inet_down_cost": Decimal("0.002"),
+        "inet_up_cost": Decimal("0.004"),
+        "cuda_max_good": Decimal("12.8"),
+        "driver_version": "550.127.05",
+        "driver_vers": 550127005,
+        "external": False,
+        "vms_enabled": False,
+        "os_version": "22.04",
+        "ubuntu_version": "22.04",
+        "mobo_name": "H12SSL-i",
+        "cluster_id": None,
     }

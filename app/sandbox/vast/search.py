@@ -59,6 +59,14 @@ def number(value: object) -> Decimal | None:
     return read if read.is_finite() else None
 
 
+def ids_in(body: dict[str, Any], name: str) -> list[int]:
+    """Return the list of ids in a body, or refuse."""
+    ids = body.get(name)
+    if not isinstance(ids, list) or not all(isinstance(item, int) for item in ids):
+        raise invalid_args(f"{name} must be a list of ids")
+    return ids
+
+
 def _order(order: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - any JSON
     if order is None:
         return []
