@@ -72,8 +72,13 @@ class Sandbox:
             limiter=Limiter(enabled=config.rate_limits),
             random=random.Random(config.seed),  # noqa: S311 - reproducible on purpose
         )
-        sandbox = cls(world, home=home, temporary_home=config.home is None)
-        await sandbox._serve(host, port)
+        try:
+            sandbox = cls(world, home=home, temporary_home=config.home is None)
+            await sandbox._serve(host, port)
+        except OSError:
+            if config.home is None:
+                shutil.rmtree(home, ignore_errors=True)
+            raise
         return sandbox
 
     @property
