@@ -22,6 +22,7 @@ from app.ledger.posting import (
     post_many,
     watch,
 )
+from app.ledger.sealing import Verified, find_unsealed, seal, verify
 
 __all__ = [
     "ENTRIES",
@@ -36,6 +37,8 @@ __all__ = [
     "OverdrawnError",
     "TwinPostedError",
     "Usage",
+    "Verified",
+    "find_unsealed",
     "freeze",
     "inflow",
     "lock_wallet",
@@ -44,7 +47,9 @@ __all__ = [
     "post",
     "post_inflow",
     "post_many",
+    "seal",
     "unfreeze",
+    "verify",
     "was_posted",
     "watch",
 ]

@@ -73,3 +73,26 @@ UPDATE wallets SET frozen_at = $2 WHERE account_id = $1 AND frozen_at IS NULL RE
 """
 
 UNFREEZE: Final = "UPDATE wallets SET frozen_at = NULL WHERE account_id = $1"
+
+# Every column, in an order that is part of the seals.
+_ROW = (
+    "account_id, seq, id, kind, debit, credit, amount, available_after, reserved_after, owed_after, effective_at, "
+    "created_at, rental_id, actor, description, idempotency_key, rate, from_s, to_s"
+)
+
+READ_ROWS: Final = f"SELECT {_ROW} FROM transfers WHERE account_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"  # noqa: S608 - a constant
+
+LAST_SEAL: Final = "SELECT last_seq, hash FROM ledger_seals WHERE account_id = $1 ORDER BY last_seq DESC LIMIT 1"
+
+LIST_SEALS: Final = "SELECT last_seq, hash FROM ledger_seals WHERE account_id = $1 ORDER BY last_seq"
+
+INSERT_SEAL: Final = """
+INSERT INTO ledger_seals (account_id, last_seq, hash, sealed_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+"""
+
+FIND_UNSEALED: Final = """
+SELECT w.account_id FROM wallets w
+WHERE w.bucket = ANY($1::smallint[])
+  AND w.seq > coalesce((SELECT max(s.last_seq) FROM ledger_seals s WHERE s.account_id = w.account_id), 0)
+ORDER BY w.account_id LIMIT $2
+"""

@@ -8,6 +8,7 @@ Called by rentals (hold, start, close, refund), by worker (settle) and by the op
 
 from app.wallet.alerts import set_low_balance
 from app.wallet.crediting import credit_adjustment, open_wallet, unfreeze
+from app.wallet.ending import EndingHold, find_ending
 from app.wallet.errors import InsufficientBalance, WalletLocked
 from app.wallet.holds import Settled, close, hold, lock, pause, refund_host_fault, start
 from app.wallet.meter import Meter
@@ -18,6 +19,7 @@ from app.wallet.renewing import Due, find_due, settle
 __all__ = [
     "Balance",
     "Due",
+    "EndingHold",
     "HoldView",
     "InsufficientBalance",
     "Meter",
@@ -27,6 +29,7 @@ __all__ = [
     "close",
     "credit_adjustment",
     "find_due",
+    "find_ending",
     "find_holds",
     "get_balance",
     "hold",

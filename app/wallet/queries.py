@@ -103,11 +103,16 @@ ORDER BY ends_at LIMIT $3
 """
 
 FIND_LOW: Final = """
-SELECT account_id, rental_id, bucket, funded_until FROM holds
+SELECT account_id, rental_id, bucket, ends_because FROM holds
 WHERE state = 'running' AND ends_at IS NOT NULL AND ends_at <= $1 AND bucket = ANY($2::smallint[])
   AND funded_until - make_interval(mins => CASE warned_minutes WHEN 10 THEN 2 WHEN 30 THEN 10 ELSE 30 END) <= $3
   AND warned_minutes IS DISTINCT FROM 2
 ORDER BY ends_at LIMIT $4
+"""
+
+LOCK_LOW: Final = """
+SELECT funded_until, ends_because, warned_minutes FROM holds
+WHERE account_id = $1 AND rental_id = $2 AND state = 'running' AND ends_at IS NOT NULL FOR NO KEY UPDATE
 """
 
 WARN: Final = "UPDATE holds SET warned_minutes = $3 WHERE account_id = $1 AND rental_id = $2"
