@@ -10,14 +10,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from app.providers.errors import (
-    Gone,
-    NotYet,
     OutcomeUnknown,
-    ProviderError,
-    QuotaExceeded,
     RateLimited,
-    Rejected,
-    Unauthorized,
     Unavailable,
 )
 from app.providers.reading import mapping
@@ -86,7 +80,6 @@ async def serving(script: Script) -> AsyncIterator[Server]:
 async def speaking(
     url: str,
     *,
-    refusal: Callable[[Call, object], ProviderError | None] = lambda *_: None,
     pace: dict[str, float] | None = None,
     **options: object,
 ) -> AsyncIterator[Wire]:
@@ -97,7 +90,7 @@ async def speaking(
         "first_retry_seconds": 0.01,
         **options,
     }
-    dialect = Dialect("test", refusal, pace or {})
+    dialect = Dialect("test", lambda *_: None, pace or {})
     wire = Wire(dialect, base_url=url, api_key="secret", client=None, options=WireOptions(**patience))
     try:
         yield wire
@@ -229,48 +222,6 @@ async def test_a_429_without_a_time_asks_for_the_endpoints_own_interval_and_hold
         with pytest.raises(RateLimited):
             await wire.change(CHANGE, mapping)
         assert server.turns == 1
-
-
-@pytest.mark.parametrize(
-    ("status", "operation", "error"),
-    [
-        (401, "create", Unauthorized),
-        (403, "destroy", Unauthorized),
-        (400, "create", Rejected),
-        (404, "create", Rejected),
-        (409, "create", Rejected),
-        (409, "destroy", NotYet),
-        (423, "stop", NotYet),
-        (400, "destroy", OutcomeUnknown),
-        (400, "stop", OutcomeUnknown),
-        (404, "destroy", OutcomeUnknown),
-        (422, "ensure_ssh_key", Rejected),
-    ],
-)
-async def test_a_status_without_words_is_read_by_what_the_operation_may_raise(status, operation, error):
-    call = Call(operation, "PUT", "/thing", (), changes=True)
-    async with serving(says(raw(status, b"no"))) as server, speaking(server.url) as wire:
-        with pytest.raises(error):
-            await wire.change(call, mapping)
-
-
-@pytest.mark.parametrize(
-    ("refusal", "operation", "error"),
-    [
-        (QuotaExceeded, "create", QuotaExceeded),
-        (QuotaExceeded, "list_offers", Unauthorized),
-        (QuotaExceeded, "destroy", Unauthorized),
-        (Gone, "get_machine", Gone),
-        (Gone, "list_machines", Unavailable),
-        (Gone, "create", Rejected),
-        (Rejected, "find_by_marker", Unavailable),
-    ],
-)
-async def test_an_operation_raises_only_what_the_contract_says(refusal, operation, error):
-    call = Call(operation, "GET", "/thing", (), changes=operation in ("create", "destroy"))
-    async with serving(says(raw(400))) as server, speaking(server.url, refusal=lambda *_: refusal("x")) as wire:
-        with pytest.raises(error):
-            await wire.change(call, mapping)
 
 
 async def test_every_http_call_is_counted_by_outcome():
