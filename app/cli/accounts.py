@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
+from sqlalchemy.exc import IntegrityError
+
 from app import tenancy, wallet
 from app.bootstrap import database_url, pepper_of, secret_of
 from app.cli.errors import CliError, Exit
 from app.cli.home import Demo, Home
+from app.cli.preparing import database_told_plainly
 from app.kit.clock import SystemClock
 from app.kit.db import Database
 from app.kit.ids import AccountId, ApiKeyId
@@ -23,10 +26,15 @@ DEMO_MICROS = 50_000_000
 
 @asynccontextmanager
 async def opened(settings: Settings, role: str) -> AsyncIterator[Database]:
-    """Open the database as a role for a few statements."""
+    """Open the database as a role for a few statements.
+
+    Raises:
+        UpError: it does not answer, or refuses the login.
+    """
     db = Database.connect(database_url(settings, role), role="admin", pool_size=1)
     try:
-        yield db
+        async with database_told_plainly():
+            yield db
     finally:
         await db.aclose()
 
@@ -53,12 +61,21 @@ async def open_account(settings: Settings, *, name: str, email: str, micros: int
 async def make_key(
     settings: Settings, account_id: AccountId, *, name: str, scopes: Iterable[str] = SCOPES
 ) -> tuple[ApiKeyId, str]:
-    """Make a key of an account; return its id and its secret, which nobody can read again."""
+    """Make a key of an account; return its id and its secret, which nobody can read again.
+
+    Raises:
+        CliError: there is no such account.
+    """
     terms = tenancy.KeyTerms(name, frozenset(scopes))
     pepper = pepper_of(secret_of(settings))
-    async with opened(settings, WORKER) as db, db.begin_unscoped() as session:
-        made = await tenancy.create_key(session, terms, account_id=account_id, pepper=pepper, at=SystemClock().now())
-        return ApiKeyId(made.row.id), made.secret
+    try:
+        async with opened(settings, WORKER) as db, db.begin_unscoped() as session:
+            made = await tenancy.create_key(
+                session, terms, account_id=account_id, pepper=pepper, at=SystemClock().now()
+            )
+            return ApiKeyId(made.row.id), made.secret
+    except IntegrityError:
+        raise _no_account(account_id) from None
 
 
 async def credit(settings: Settings, account_id: AccountId, *, micros: int, reference: str, reason: str) -> None:
@@ -79,7 +96,11 @@ async def credit(settings: Settings, account_id: AccountId, *, micros: int, refe
                 at=SystemClock().now(),
             )
         except (NoWalletError, KeyError):
-            raise CliError(f"There is no account {account_id}.", exit_code=Exit.NOT_FOUND) from None
+            raise _no_account(account_id) from None
+
+
+def _no_account(account_id: AccountId) -> CliError:
+    return CliError(f"There is no account {account_id}.", exit_code=Exit.NOT_FOUND)
 
 
 async def demo_of(settings: Settings, home: Home) -> Demo:

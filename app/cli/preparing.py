@@ -45,7 +45,7 @@ async def prepare_database(settings: Settings) -> None:
         UpError: it can't be reached or prepared; the message says what to do.
     """
     url = administrator_url(settings)
-    async with _told_plainly():
+    async with database_told_plainly():
         revision = await _revision(url)
         known = {file.stem for file in _VERSIONS.glob("*.py")}
         if revision is not None and revision not in known:
@@ -73,7 +73,12 @@ async def _revision(url: str) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def _told_plainly() -> AsyncIterator[None]:
+async def database_told_plainly() -> AsyncIterator[None]:
+    """Turn what a database says when it can't be used into a message that says what to do.
+
+    Raises:
+        UpError: an error of that kind in the block.
+    """
     try:
         yield
     except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as error:

@@ -52,7 +52,14 @@ def hourglass(*arguments: str, check: bool = False, **values: str) -> subprocess
     """Run one command to its end."""
     command = [sys.executable, "-m", "app", *arguments]
     return subprocess.run(
-        command, env=environment(**values), cwd="/", capture_output=True, text=True, timeout=90, check=check, stdin=subprocess.DEVNULL
+        command,
+        env=environment(**values),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=check,
+        stdin=subprocess.DEVNULL,
     )
 
 

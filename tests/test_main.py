@@ -1,0 +1,111 @@
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from asgi_lifespan import LifespanManager
+
+from app.bootstrap import ApiState, new_api_state
+from app.kit.db import Database
+from app.main import ROUTERS, create_app
+from app.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+async def state(databases) -> AsyncIterator[ApiState]:
+    settings = Settings(secret="s" * 40, database_url="postgresql://nobody@127.0.0.1:1/none")
+    made = new_api_state(settings)
+    yield replace(made, db=databases.api, auth_db=databases.auth)
+    await made.auth_db.aclose()
+    await made.db.aclose()
+
+
+@pytest.fixture
+async def client(state) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(state))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as opened:
+        yield opened
+
+
+async def test_process_answers_that_it_lives(client):
+    answer = await client.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert answer.headers["x-request-id"].startswith("req_")
+
+
+async def test_it_is_ready_when_its_database_answers(client):
+    assert (await client.get("/readyz")).json() == {"status": "ready"}
+
+
+async def test_it_is_not_ready_without_its_database_but_lives(state):
+    nowhere = Database.connect("postgresql://nobody@127.0.0.1:1/none", role="api")
+    transport = httpx.ASGITransport(create_app(replace(state, db=nowhere)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()) == (503, {"status": "database_unreachable"})
+        assert answer.headers["retry-after"] == "1"
+        assert (await client.get("/healthz")).status_code == 200
+    await nowhere.aclose()
+
+
+async def test_figures_count_requests_by_route_and_not_by_path(client):
+    await client.get("/healthz")
+    await client.get("/v1/listings/lst_nobody")
+    text = (await client.get("/metrics")).text
+    assert 'hourglass_http_requests_total{method="GET",route="/healthz",status="200"} 1.0' in text
+    assert "lst_nobody" not in text
+    assert "hourglass_reconciler_outcomes" in text
+    assert "hourglass_provider_calls" in text
+
+
+async def test_unknown_path_is_a_problem_without_a_database(client):
+    answer = await client.get("/v1/nothing")
+    assert answer.status_code == 404
+    assert answer.json()["code"] == "not_found"
+
+
+async def test_every_room_with_endpoints_is_served():
+    rooms = {path.parent.name for path in (ROOT / "app").glob("*/endpoints.py")}
+    assert len(ROUTERS) >= len(rooms)
+
+
+async def test_operation_ids_are_unique_and_every_operation_tells_its_errors(state):
+    document = create_app(state).openapi()
+    operations = [
+        operation
+        for path, methods in document["paths"].items()
+        if path.startswith("/v1/")
+        for operation in methods.values()
+    ]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(ids) == len(set(ids))
+    assert all("500" in operation["responses"] and "401" in operation["responses"] for operation in operations)
+
+
+def test_committed_description_is_what_the_code_says():
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "openapi", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads((ROOT / "openapi" / "openapi.json").read_text())
+    assert list(document["paths"]) == sorted(document["paths"])
+
+
+async def test_it_starts_and_ends_in_good_order():
+    settings = Settings(secret="s" * 40, database_url="postgresql://nobody@127.0.0.1:1/none")
+    import gc
+
+    before = gc.get_threshold()
+    try:
+        async with LifespanManager(create_app(new_api_state(settings))):
+            assert gc.get_freeze_count() > 0
+            assert gc.get_threshold() > before
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
