@@ -28,10 +28,13 @@ from app.kit.ids import Id
 from app.kit.leases import BUCKETS, LEASE_SECONDS, Holding, bucket_name, hold_share, let_go
 from app.kit.log import configure_logs
 from app.kit.reconcile import LAG, Reconciler, Round, Runner
+from app.ledger import reconcilers as ledger_reconcilers
 from app.rentals import sweeping
 from app.rentals.reconcilers import reconcilers as rental_reconcilers
 from app.rentals.tools import Tools
 from app.settings import Settings, read_settings
+from app.wallet import reconcilers as wallet_reconcilers
+from app.web import reconcilers as web_reconcilers
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +56,12 @@ def reconcilers_of(tools: Tools) -> list[Reconciler]:
         refresh_reconciler(tools.db, tools.providers),
         tidy_reconciler(tools.db),
         *rental_reconcilers(tools),
+        wallet_reconcilers.metering(tools.db),
+        wallet_reconcilers.warnings(tools.db),
+        wallet_reconcilers.auditing(tools.db),
+        ledger_reconcilers.sealing(tools.db),
+        ledger_reconcilers.auditing(tools.db),
+        web_reconcilers.pruning(tools.db),
     ]
 
 
