@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from app import catalog
 from app.rentals.launching import Launch
 
 _NOT_STORED = frozenset({"exclude_listing_ids"})
+_WANTED_FIELDS = tuple(found.name for found in fields(catalog.Wanted) if found.name not in _NOT_STORED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Ask:
 
 def stored_wanted(wanted: catalog.Wanted) -> dict[str, Any]:
     """Return what is wanted as JSON."""
-    told = {name: value for name, value in asdict(wanted).items() if name not in _NOT_STORED}
+    told = {name: getattr(wanted, name) for name in _WANTED_FIELDS}  # asdict would copy deeply, on a hot path
     return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
 
 
@@ -87,7 +88,14 @@ class Chosen:
             all_in_micros_per_hour=match.all_in_micros_per_hour,
         )
 
+    def stored(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {name: getattr(self, name) for name in _CHOSEN_FIELDS}
+
     @classmethod
     def restored(cls, stored: Mapping[str, Any]) -> Chosen:
-        """Return what ``asdict`` told."""
+        """Return what ``stored`` told."""
         return cls(**stored)
+
+
+_CHOSEN_FIELDS = tuple(found.name for found in fields(Chosen))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 
@@ -20,9 +20,14 @@ class Launch:
 
     def stored(self) -> dict[str, Any]:
         """Return everything but the environment's values, as JSON."""
-        told = asdict(self)
-        del told["env"]
-        return told | {"ports": list(self.ports), "env_names": sorted(self.env)}
+        return {
+            "image": self.image,
+            "template": self.template,
+            "disk_gb": self.disk_gb,
+            "ports": list(self.ports),
+            "startup_script": self.startup_script,
+            "env_names": sorted(self.env),
+        }
 
     @classmethod
     def restored(cls, stored: Mapping[str, Any], *, env: Mapping[str, str] | None = None) -> Launch:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -131,13 +130,13 @@ async def _intend(
         status="creating",
         provider=chosen.provider,
         offer_id=chosen.offer_id,
-        listing=asdict(chosen),
+        listing=chosen.stored(),
         marker=tools.marker(rental.id, rental.attempts),
         created_at=at,
         destroy_tries=0,
     )
     session.add(attempt)
-    rental.listing = asdict(chosen)
+    rental.listing = chosen.stored()
     rental.next_at = at + timedelta(seconds=tools.limits_for(chosen.provider).poll_seconds)
     await move(
         session,

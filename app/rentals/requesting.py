@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -51,7 +51,7 @@ async def quote(
         account_id=account_id,
         id=QuoteId.new(),
         wanted=stored_wanted(wanted),
-        listing=asdict(chosen[0]),
+        listing=chosen[0].stored(),
         rate=chosen[0].all_in_micros_per_hour,
         created_at=at,
         expires_at=at + timedelta(seconds=QUOTE_SECONDS),
@@ -170,7 +170,7 @@ async def _insert(
         json.dumps(stored_wanted(ask.wanted)),
         json.dumps(ask.launch.stored()),
         sealed_env,
-        json.dumps(asdict(made.chosen)),
+        json.dumps(made.chosen.stored()),
         made.rate,
         json.dumps([dict(key) for key in ask.ssh_keys]),
         ask.max_duration_seconds,

@@ -50,7 +50,7 @@ async def stop(
     await wallet.lock(session, account_id=account_id)
     rental = await queries.lock_rental(session, account_id=account_id, rental_id=rental_id)
     if rental is None:
-        raise NotFound
+        raise NotFound("There is no such rental.")
     if rental.status in TERMINAL or rental.status == Status.STOPPING:
         return rental
     # A limit of time is exact, however late it is noticed.
