@@ -96,3 +96,13 @@ WHERE w.bucket = ANY($1::smallint[])
   AND w.seq > coalesce((SELECT max(s.last_seq) FROM ledger_seals s WHERE s.account_id = w.account_id), 0)
 ORDER BY w.account_id LIMIT $2
 """
+
+# What is shown of a transfer, in the order in which rendering writes it.
+_SHOWN = (
+    "id, seq, kind, debit, credit, amount, available_after, reserved_after, owed_after, effective_at, created_at, "
+    "rental_id, actor, description, rate, from_s, to_s"
+)
+
+LIST_TRANSFERS: Final = f"SELECT {_SHOWN} FROM transfers WHERE account_id = $1{{where}} ORDER BY seq DESC LIMIT $2"  # noqa: S608 - a constant
+
+FIND_TRANSFER: Final = f"SELECT {_SHOWN} FROM transfers WHERE account_id = $1 AND id = $2"  # noqa: S608 - a constant

@@ -78,7 +78,8 @@ least(h.held, div(h.rate::numeric * least(
 """
 
 READ_BALANCE: Final = f"""
-SELECT w.available, w.reserved, w.owed, w.seq, w.frozen_at IS NOT NULL AS frozen, r.running, r.burn, r.accrued
+SELECT w.available, w.reserved, w.owed, w.seq, w.frozen_at IS NOT NULL AS frozen, r.running, r.burn, r.accrued,
+       (SELECT a.threshold FROM wallet_alerts a WHERE a.account_id = w.account_id AND a.level = 'balance') AS alert_below
 FROM wallets w, LATERAL (
     SELECT count(*) AS running, coalesce(sum(h.rate), 0)::bigint AS burn,
            coalesce(sum(greatest(0, {_ACCRUED})), 0)::bigint AS accrued
@@ -160,3 +161,18 @@ ON CONFLICT (account_id, level) DO UPDATE SET threshold = excluded.threshold, ar
 """
 
 READ_LEVELS: Final = "SELECT level, threshold, armed, fired_at FROM wallet_alerts WHERE account_id = $1 ORDER BY level"
+
+_USED = """
+SELECT {key} AS key, coalesce(sum(to_s - from_s) FILTER (WHERE kind = 'usage'), 0)::bigint,
+       coalesce(sum(amount) FILTER (WHERE kind = 'usage'), 0)::bigint,
+       coalesce(sum(amount) FILTER (WHERE debit = 'spend'), 0)::bigint
+FROM transfers
+WHERE account_id = $1 AND rental_id IS NOT NULL AND (kind = 'usage' OR debit = 'spend')
+  AND ($2::timestamptz IS NULL OR effective_at >= $2) AND ($3::timestamptz IS NULL OR effective_at < $3)
+  AND ($4::text IS NULL OR {key} < $4)
+GROUP BY 1 ORDER BY 1 DESC LIMIT $5
+"""
+
+USED_BY_RENTAL: Final = _USED.replace("{key}", "rental_id")
+
+USED_BY_DAY: Final = _USED.replace("{key}", "to_char(effective_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')")

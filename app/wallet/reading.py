@@ -30,6 +30,8 @@ class Balance:
     running: int
     burn_per_hour: int
     accrued: int
+    alert_below: int | None
+    """The customer's own warning level."""
 
     @property
     def total(self) -> int:

@@ -57,9 +57,12 @@ def metering(db: Database) -> Reconciler:
         except StaleFenceError:
             raise
         except Exception as error:
-            if len(batch.due) == 1 or is_transient(error):
+            if is_transient(error):
+                wheel.look_again()
+                raise
+            if len(batch.due) == 1:
                 wheel.set_aside(batch.due)
-                SET_ASIDE.inc(len(batch.due))
+                SET_ASIDE.inc()
                 raise
             half = len(batch.due) // 2
             outcomes = [await _half(this, Batch(due)) for due in (batch.due[:half], batch.due[half:])]

@@ -38,6 +38,10 @@ class Wheel:
             self._since, self._fences = at, dict(holding.fences)
         return sorted(due, key=lambda hold: hold.account_id)
 
+    def look_again(self) -> None:
+        """Take the full circle next time: what was found was not settled."""
+        self._since = None
+
     def set_aside(self, due: Iterable[Due]) -> None:
         """Remember holds that could not be settled."""
         self._aside.update(dict.fromkeys(due))

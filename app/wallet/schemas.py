@@ -1,0 +1,117 @@
+"""The wallet on the wire."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from app.wallet.usage import Used
+from app.web import Page
+from app.web.schemas import MoneyOut, PositiveMoneyIn, TimeIn, TimeOut, Wire
+
+
+class Wallet(Wire):
+    """The account's money at one moment."""
+
+    object: Literal["wallet"] = "wallet"
+    available: MoneyOut
+    """May be spent on a new rental."""
+    reserved: MoneyOut
+    """Held against live rentals."""
+    total: MoneyOut
+    """`available` and `reserved`."""
+    accrued: MoneyOut
+    """Live usage not yet captured; lies inside `reserved`."""
+    burn_per_hour: MoneyOut
+    """What everything that runs costs per hour."""
+    runway_seconds: int | None
+    """How long everything that runs can go on; null when nothing runs."""
+    incoming: MoneyOut
+    """Payments in flight; not spendable yet."""
+    owed: MoneyOut
+    """Paid from the next inflow before anything becomes available."""
+    running: int
+    """How many rentals run."""
+    frozen: bool
+    """Nothing new can be reserved while a difference in the books is looked into."""
+    alert_below: MoneyOut | None
+    """A warning is told when available comes down to this."""
+    as_of: TimeOut
+
+
+class WalletUpdate(Wire):
+    """What can be changed of a wallet."""
+
+    alert_below: Annotated[
+        PositiveMoneyIn | None, Field(description="Warn when available comes down to this; null for never.")
+    ]
+
+
+class Hold(Wire):
+    """Money held for one rental."""
+
+    object: Literal["hold"] = "hold"
+    rental_id: str
+    state: Literal["waiting", "running"]
+    rate_per_hour: MoneyOut
+    held: MoneyOut
+    """Held at the last settlement."""
+    remaining: MoneyOut
+    """`held` less `accrued`."""
+    accrued: MoneyOut
+    charged: MoneyOut
+    """Captured so far."""
+    billed_seconds: int
+    max_spend: MoneyOut | None
+    funded_until: TimeOut | None
+    """The last moment the hold covers; null while nothing is billed."""
+    ends_at: TimeOut | None
+    """When a stop will be issued since the hold can't be renewed in full; null while it can."""
+    ends_because: Literal["wallet_empty", "max_spend"] | None
+    as_of: TimeOut
+
+
+class HoldPage(Page):
+    """The open holds, newest rental first."""
+
+
+class Grouping(StrEnum):
+    """What usage is summed by."""
+
+    RENTAL = "rental"
+    DAY = "day"
+
+
+class UsagePage(Page):
+    """Which usage to sum, and how; newest first."""
+
+    group_by: Annotated[Grouping, Field(description="By rental, or by day of UTC.")] = Grouping.DAY
+    since: Annotated[TimeIn | None, Field(alias="from", description="Only what was used then or later.")] = None
+    until: Annotated[TimeIn | None, Field(alias="to", description="Only what was used before then.")] = None
+
+
+class Usage(Wire):
+    """What one rental, or one day, cost: sums of the ledger's rows."""
+
+    object: Literal["usage"] = "usage"
+    rental_id: str | None
+    day: str | None
+    seconds: int
+    charged: MoneyOut
+    refunded: MoneyOut
+    total: MoneyOut
+    """`charged` less `refunded`."""
+
+    @classmethod
+    def of(cls, used: Used, group_by: Grouping) -> Usage:
+        """Return a sum in its form."""
+        return cls(
+            rental_id=used.key if group_by is Grouping.RENTAL else None,
+            day=used.key if group_by is Grouping.DAY else None,
+            seconds=used.seconds,
+            charged=used.charged,
+            refunded=used.refunded,
+            total=used.charged - used.refunded,
+        )
