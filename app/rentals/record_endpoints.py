@@ -13,7 +13,7 @@ from app.kit.errors import InvalidState, NotFound
 from app.rentals import queries
 from app.rentals.receipts import Receipt, ReceiptQuery, receipt_of
 from app.rentals.schemas import Attempt, Log, LogPiece, LogQuery, MeterView
-from app.rentals.streaming import MEDIA_TYPE, Listener, RentalEvent, last_event_id, stream, wants_stream
+from app.rentals.streaming import MEDIA_TYPE, STREAMS, Listener, RentalEvent, last_event_id, stream, wants_stream
 from app.rentals.views import get_row, get_seen, known_id, meter_view
 from app.rentals.wishes import EventPage
 from app.web import (
@@ -65,6 +65,7 @@ async def events(rental_id: str, page: Annotated[EventPage, Query()], caller: Ca
                 session, account_id=account_id, subject=known, after_seq=after, limit=page.limit + 1
             )
     if streams:
+        STREAMS.require_room(account_id)
         told = stream(state, Listener.of(request, caller), known, after_seq=after)
         return StreamingResponse(told, media_type=MEDIA_TYPE, headers=_STREAM_HEADERS)
     return answer(

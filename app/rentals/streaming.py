@@ -7,7 +7,9 @@ the rental is over and everything was sent, after half an hour, or as soon as it
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,13 +23,15 @@ from app.kit.money import dollars
 from app.rentals import queries
 from app.rentals.states import TERMINAL
 from app.web import AppState, Principal
-from app.web.errors import ValidationFailed
+from app.web.errors import RateLimited, ValidationFailed
 from app.web.schemas import TimeOut, Wire
 
 MEDIA_TYPE = "text/event-stream"
 POLL_SECONDS = 1.0
 KEEP_ALIVE_SECONDS = 15.0
 LIFE_SECONDS = 30 * 60.0
+STREAMS_MAX = 20
+"""How many streams an account may have open at one process: each looks into the database every second."""
 _BATCH = 200
 _SEQ_DIGITS = 15
 
@@ -81,6 +85,39 @@ class Listener:
         return now.account_id == self.caller.account_id and now.may("rentals:read")
 
 
+class Streams:
+    """Counts the open streams of each account in this process."""
+
+    def __init__(self, *, per_account: int = STREAMS_MAX) -> None:
+        self._per_account = per_account
+        self._open: Counter[str] = Counter()
+
+    def require_room(self, account_id: str) -> None:
+        """Pass when the account may open one more.
+
+        Raises:
+            RateLimited: it has as many as it may.
+        """
+        if self._open[account_id] >= self._per_account:
+            raise RateLimited(
+                f"There are {self._per_account} event streams open already.", headers={"Retry-After": "60"}
+            )
+
+    @contextmanager
+    def counted(self, account_id: str) -> Iterator[None]:
+        """Count a stream while it is open."""
+        self._open[account_id] += 1
+        try:
+            yield
+        finally:
+            self._open[account_id] -= 1
+            if not self._open[account_id]:
+                del self._open[account_id]
+
+
+STREAMS = Streams()
+
+
 def wants_stream(request: Request) -> bool:
     """Say whether the caller asks for server-sent events."""
     return MEDIA_TYPE in request.headers.get("accept", "").lower()
@@ -101,6 +138,14 @@ def last_event_id(request: Request) -> int:
 
 async def stream(state: AppState, listener: Listener, rental_id: RentalId, *, after_seq: int) -> AsyncIterator[str]:
     """Yield a rental's events after a sequence number as server-sent events, then those that come."""
+    with STREAMS.counted(listener.caller.account_id):
+        async for told in _told_as_they_come(state, listener, rental_id, after_seq=after_seq):
+            yield told
+
+
+async def _told_as_they_come(
+    state: AppState, listener: Listener, rental_id: RentalId, *, after_seq: int
+) -> AsyncIterator[str]:
     ends = time.monotonic() + LIFE_SECONDS
     quiet_since = time.monotonic()
     yield "retry: 2000\n\n"

@@ -162,6 +162,20 @@ def state(api_db, auth_db, clock):
 
 @pytest.fixture
 def app(state):
+    return app_of(state)
+
+
+@pytest.fixture
+def make_app():
+    """Return an application for another database, clock and vault."""
+
+    def making(databases, clock, vault):
+        return app_of(State(databases.api, Authenticator(databases.auth, PEPPER), clock, vault=vault))
+
+    return making
+
+
+def app_of(state):
     app = FastAPI()
     for router in (*ROUTERS, catalog_endpoints.router):
         app.include_router(router)
@@ -179,12 +193,22 @@ async def market(databases):
 
 
 @pytest.fixture
-async def new_caller(app, new_account, worker_db, market, at):
+async def new_caller(app, new_account, worker_db, market, make_caller):
     """Open an account with a key: ``await new_caller(micros=…, scopes=…)``."""
-    opened = []
 
     async def opening(*, micros=10_000_000, scopes=SCOPES, account_id=None):
         account_id = account_id or await new_account(micros=micros)
+        return await make_caller(app, worker_db, account_id, scopes=scopes)
+
+    return opening
+
+
+@pytest.fixture
+async def make_caller(at):
+    """Give an account a key, and a client for an application."""
+    opened = []
+
+    async def making(app, worker_db, account_id, *, scopes=SCOPES):
         async with worker_db.begin_unscoped() as session:
             terms = KeyTerms("first", frozenset(scopes))
             key = await create_key(session, terms, account_id=account_id, pepper=PEPPER, at=at)
@@ -196,7 +220,7 @@ async def new_caller(app, new_account, worker_db, market, at):
         opened.append(http)
         return Caller(account_id, http, key.secret, key.row.id)
 
-    yield opening
+    yield making
     for http in opened:
         await http.aclose()
 

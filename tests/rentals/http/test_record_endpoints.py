@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from app import ledger
+from app import ledger, wallet
 from app.kit.db import driver
+from app.kit.ids import RentalId
 from app.tenancy.keys import revoke_key
 
 STREAM = {"Accept": "text/event-stream"}
@@ -179,6 +180,23 @@ async def test_a_receipt_comes_with_the_settlement_and_equals_the_ledger(ada, ha
     assert Decimal(receipt["charged"]).scaleb(6) == 364_000 * 695 // 3600
     assert receipt["total"] == receipt["charged"]
     assert receipt["rate"]["components"] == {"gpu": "0.36", "disk": "0.004"}
+
+
+async def test_a_refund_for_a_bad_host_stands_on_the_receipt(ada, hand, clock, worker_db) -> None:
+    rental_id = RentalId(await lived(ada, hand, clock))
+    async with worker_db.begin_unscoped() as session:
+        await wallet.refund_host_fault(
+            session, account_id=ada.account_id, rental_id=rental_id, at=clock.now(), reason="the host was lost"
+        )
+    receipt = (await ada.get(f"/v1/rentals/{rental_id}/receipt")).json()
+    assert (receipt["refunded"], receipt["total"]) == (receipt["charged"], "0.00")
+    last = receipt["lines"][-1]
+    assert (last["kind"], last["amount"], last["description"]) == (
+        "host_fault_refund",
+        receipt["charged"],
+        "the host was lost",
+    )
+    assert (await ada.shown(rental_id))["cost"]["refunded"] == receipt["refunded"]
 
 
 async def test_a_long_receipt_is_told_in_parts(ada, hand, clock) -> None:
