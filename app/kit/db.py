@@ -57,6 +57,7 @@ class Database:
             pool_timeout=10,
             pool_reset_on_return=None,
             skip_autocommit_rollback=True,
+            hide_parameters=True,
         )
         return cls(engine)
 

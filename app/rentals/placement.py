@@ -199,8 +199,18 @@ async def _adopt(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow
             return "doomed_meanwhile"
         row.status, row.booting_at = "booting", at
         rental.next_at = at
+        await _take_off_market(session, tools, row, at=at)
         await move(session, rental, Status.PROVISIONING, stage=Stage.BOOTING, at=at, data={"attempt": row.number})
     return "created"
+
+
+async def _take_off_market(session: AsyncSession, tools: Tools, row: AttemptRow, *, at: datetime) -> None:
+    """An offer of one concrete host is now ours: nobody is sent after it until the catalog has seen that it is gone."""
+    if row.listing["host_id"] is not None:
+        until = at + timedelta(seconds=tools.limits_for(row.provider).taken_seconds)
+        await catalog.remember_failure(
+            session, provider=row.provider, offer_id=row.offer_id, reason="taken", until=until
+        )
 
 
 async def _out_of_time(tools: Tools, this: Round, rental: RentalRow, attempt: AttemptRow | None) -> str:

@@ -12,6 +12,8 @@ For each: which rows, which sentence becomes true, why twice is harmless, what i
 - sweeping, one item a cloud: no machine with our marker is without an owner. Twice: destroy is idempotent. Never: our cost.
 - tending: customers' keys on the machine equal the row's, the startup script's output is in the log. Twice: the same
   file, and pieces keyed by offset. Never: late keys, late logs.
+- auditing, by the worker that holds the first bucket: a sentence of ``invariants`` that does not hold is told. Twice:
+  told again. Never: a mistake of ours goes on unseen.
 """
 
 from __future__ import annotations
@@ -19,15 +21,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import structlog
+from prometheus_client import Gauge
+
 from app.kit.reconcile import Reconciler, Round
-from app.rentals import destroying, placement, stopping, sweeping, tending
+from app.rentals import destroying, invariants, placement, stopping, sweeping, tending
 from app.rentals.tools import Tools
 from app.rentals.watching import Watch, watch
+
+log = structlog.get_logger(__name__)
+
+_BROKEN = Gauge("hourglass_rental_invariants_broken", "Sentences about rentals that do not hold right now")
+_EVERYTHING = "rentals"
 
 
 def reconcilers(tools: Tools) -> list[Reconciler]:
     """Return the room's reconcilers."""
-    return [placing(tools), destroying_machines(tools), ending(tools), watching(tools), sweeps(tools), visits(tools)]
+    return [
+        placing(tools),
+        destroying_machines(tools),
+        ending(tools),
+        watching(tools),
+        sweeps(tools),
+        visits(tools),
+        auditing(tools),
+    ]
 
 
 def placing(tools: Tools) -> Reconciler:
@@ -99,6 +117,28 @@ def visits(tools: Tools) -> Reconciler:
         step=partial(tending.step, tools),
         concurrency=16,
     )
+
+
+def auditing(tools: Tools) -> Reconciler:
+    """What must hold of rentals holds, or somebody is told."""
+    return Reconciler(
+        name="rentals.auditing", every_seconds=600.0, batch=1, find=_everything, step=partial(_audit, tools)
+    )
+
+
+async def _everything(this: Round, limit: int) -> Sequence[str]:
+    del limit
+    return [_EVERYTHING] if this.holding.buckets[:1] == [0] else []
+
+
+async def _audit(tools: Tools, this: Round, item: str) -> str:
+    del this, item
+    async with tools.db.begin_unscoped() as session:
+        broken = await invariants.broken(session)
+    _BROKEN.set(len(broken))
+    for sentence, samples in broken.items():
+        log.error("rentals.invariant_broken", sentence=sentence, samples=samples)
+    return "broken" if broken else "sound"
 
 
 async def _clouds(tools: Tools, this: Round, limit: int) -> Sequence[str]:

@@ -27,6 +27,8 @@ class Limits:
     """A host that fails so soon after ``running`` costs the customer nothing."""
     avoid_seconds: int = 600
     """How long an offer that failed is offered to nobody."""
+    taken_seconds: int = 120
+    """How long an offer that we took is offered to nobody: until a refresh has seen that it is gone."""
     quarantine_seconds: int = 86_400
     orphan_seconds: int = 60
     """How long an unowned machine is watched before it is destroyed: its row may be about to be written."""
