@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,6 +83,12 @@ async def template(server: str) -> AsyncIterator[str]:
         await ensure_roles(url, secret=SECRET)
         await asyncio.to_thread(upgrade, url)
         yield name
+
+
+@pytest.fixture(scope="session")
+def open_databases(server: str, template: str) -> Callable[[], AbstractAsyncContextManager[Databases]]:
+    """Open a database of a room's own, for as long as the room's tests want it."""
+    return lambda: _opened(server, template)
 
 
 @pytest.fixture(scope="session")

@@ -94,6 +94,11 @@ def calling(scope: str | None) -> _Calling:
     return _Calling(scope)
 
 
+def required_scope(dependency: object) -> str | None:
+    """Return the scope that a dependency asks for; None when it is not one of these, or takes any valid key."""
+    return dependency.required_scope if isinstance(dependency, _Bearer) else None
+
+
 async def _admitted(request: Request, scope: str | None, at: datetime) -> Principal:
     """Authenticate, then count, then check the scope: who has no key learns nothing, who has one is limited first."""
     state = state_of(request)
