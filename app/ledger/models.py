@@ -45,6 +45,8 @@ class TransferRow(Base):
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("debit <> credit", name="two_buckets"),
         CheckConstraint("seq > 0", name="seq_positive"),
+        CheckConstraint("available_after >= 0 AND reserved_after >= 0 AND owed_after >= 0", name="after_not_negative"),
+        CheckConstraint("owed_after = 0 OR available_after = 0", name="owed_leaves_nothing_available"),
         Index(
             "ix_transfers_account_id_rental_id_seq",
             "account_id",

@@ -57,7 +57,10 @@ def upgrade() -> None:
             CONSTRAINT fk_transfers_account_id_wallets FOREIGN KEY (account_id) REFERENCES wallets (account_id),
             CONSTRAINT ck_transfers_amount_positive CHECK (amount > 0),
             CONSTRAINT ck_transfers_two_buckets CHECK (debit <> credit),
-            CONSTRAINT ck_transfers_seq_positive CHECK (seq > 0)
+            CONSTRAINT ck_transfers_seq_positive CHECK (seq > 0),
+            CONSTRAINT ck_transfers_after_not_negative
+                CHECK (available_after >= 0 AND reserved_after >= 0 AND owed_after >= 0),
+            CONSTRAINT ck_transfers_owed_leaves_nothing_available CHECK (owed_after = 0 OR available_after = 0)
         )
     """)
     op.execute(
