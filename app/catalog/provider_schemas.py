@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from app.catalog.queries import ProviderStatus
 from app.catalog.schemas import Share
@@ -71,6 +71,8 @@ class ProviderOut(Wire):
 
 class RefreshIn(Wire):
     """Which providers to poll, and how long to wait for their answers."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"wait_seconds": 0}]})
 
     providers: Annotated[list[str], Field(min_length=1, max_length=50)] | None = None
     """None: all."""

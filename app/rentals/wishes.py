@@ -105,6 +105,8 @@ class ListingWishes(Wire):
 class QuoteCreate(ListingWishes):
     """A wish for a quote."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"family": "rtx-4090", "disk_gb": 50}]})
+
     template: Identifier | None = None
     """Only for the disk that it needs."""
 
@@ -168,6 +170,8 @@ class RentalCreate(ListingWishes):
 class RentalUpdate(Wire):
     """What is to change of a rental; what is not named stays, ``null`` clears."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "evaluation", "tags": {"project": "atlas"}}]})
+
     name: Name | None = None
     tags: Tags = Field(default_factory=dict)
     max_duration_seconds: Seconds | None = None
@@ -181,11 +185,15 @@ class RentalUpdate(Wire):
 class RentalExtend(Wire):
     """For how much longer a rental may run."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"seconds": 3600}]})
+
     seconds: Annotated[int, Field(ge=60, le=YEAR_SECONDS, examples=[3600])]
 
 
 class RentalReport(Wire):
     """What is wrong with the machine."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "The GPU fell off the bus."}]})
 
     reason: Annotated[Lines, Field(min_length=1, max_length=1000, examples=["The GPU fell off the bus."])]
 
@@ -193,12 +201,29 @@ class RentalReport(Wire):
 class SshKeyCreate(Wire):
     """A public key in OpenSSH's one-line form."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "laptop",
+                    "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c laptop",
+                }
+            ]
+        }
+    )
+
     name: Name
     public_key: Annotated[KeyText, Field(examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI… you@laptop"])]
 
 
 class TemplateCreate(Wire):
     """An own template. It holds no environment: that is sent, sealed, with each rental."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "my-trainer", "image": "pytorch/pytorch:latest", "ports": [8000], "disk_gb": 40}]
+        }
+    )
 
     name: Name
     image: Image
@@ -209,6 +234,8 @@ class TemplateCreate(Wire):
 
 class TemplateUpdate(Wire):
     """What is to change of an own template; what is not named stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"disk_gb": 80}]})
 
     name: Name | None = None
     image: Image | None = None

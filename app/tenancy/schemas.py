@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from app.tenancy.models import AccountRow, ApiKeyRow
 from app.tenancy.secrets import Mode
@@ -35,6 +35,10 @@ Network = Annotated[Text, Field(max_length=64), AfterValidator(_network)]
 class ApiKeyCreate(Wire):
     """A new key's terms."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "training", "scopes": ["rentals:read", "rentals:write"]}]}
+    )
+
     name: Name
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))]
     mode: Mode = "live"
@@ -44,6 +48,8 @@ class ApiKeyCreate(Wire):
 
 class ApiKeyRotate(Wire):
     """How long the old key stays in force beside the new one."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"overlap_seconds": 3600}]})
 
     overlap_seconds: Annotated[int, Field(ge=0, le=_OVERLAP_MAX_SECONDS)] = 86_400
 
