@@ -19,9 +19,11 @@ from pydantic import BaseModel
 from app.bootstrap import ApiState, new_api_state
 from app.catalog import endpoints as catalog_endpoints
 from app.kit.log import configure_logs
+from app.ledger import endpoints as ledger_endpoints
 from app.rentals import endpoints as rental_endpoints
 from app.settings import Settings, read_settings
 from app.tenancy import endpoints as tenancy_endpoints
+from app.wallet import endpoints as wallet_endpoints
 from app.web import RequestMetrics, install
 
 log = structlog.get_logger(__name__)
@@ -31,7 +33,13 @@ _DESCRIPTION = """GPUs rented by the second, prepaid: one API and one wallet in 
 Money is a decimal string in US dollars, times are RFC 3339 in UTC, lists are paged by cursor, and every POST that spends
 or creates takes an `Idempotency-Key`. Errors are problem details (RFC 9457) whose `code` is stable."""
 
-ROUTERS = (tenancy_endpoints.router, catalog_endpoints.router, *rental_endpoints.ROUTERS)
+ROUTERS = (
+    tenancy_endpoints.router,
+    catalog_endpoints.router,
+    wallet_endpoints.router,
+    ledger_endpoints.router,
+    *rental_endpoints.ROUTERS,
+)
 """Every room's routes, by hand."""
 
 _READY_SECONDS_MAX = 2.0
@@ -67,8 +75,13 @@ def create_app(state: ApiState) -> FastAPI:
 
 def serve(settings: Settings, *, sockets: Sequence[socket.socket] = ()) -> None:
     """Serve until told to stop, on the given listening sockets or on the settings' host and port."""
+    serve_app(create_app(new_api_state(settings)), settings, sockets=sockets)
+
+
+def serve_app(app: FastAPI, settings: Settings, *, sockets: Sequence[socket.socket] = ()) -> None:
+    """Serve an application that is made already, as ``serve`` does."""
     config = uvicorn.Config(
-        create_app(new_api_state(settings)),
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
