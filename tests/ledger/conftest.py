@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.kit.db import Database
+from app.ledger import invariants
 from app.ledger.endpoints import router
 from app.tenancy import Authenticator, KeyTerms, create_key
 from app.web import SCOPES, Cursors, Limiter, install
@@ -39,6 +40,22 @@ class State:
     @property
     def authenticate(self):
         return self.authenticator.authenticate
+
+
+@pytest.fixture
+async def new_account(new_account, worker_db):
+    """Open accounts that end with the ledger's invariants alone: scenes here move money below the wallet's room."""
+    opened = []
+
+    async def opening(*, db=worker_db, **options):
+        account = await new_account(db=db, audited=False, **options)
+        if db is worker_db:
+            opened.append(account)
+        return account
+
+    yield opening
+    async with worker_db.begin_unscoped() as session:
+        assert await invariants.broken_for(session, opened) == []
 
 
 @pytest.fixture
