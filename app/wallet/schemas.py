@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from app.wallet.usage import Used
 from app.web import Page
@@ -43,6 +43,8 @@ class Wallet(Wire):
 
 class WalletUpdate(Wire):
     """What can be changed of a wallet."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"alert_below": "5.00"}]})
 
     alert_below: Annotated[
         PositiveMoneyIn | None, Field(description="Warn when available comes down to this; null for never.")
