@@ -34,7 +34,9 @@ T = TypeVar("T")
 
 _AFTER_A_CRASH_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
-_POSTGRES_RESTARTS_MAX = 3
+_POSTGRES_RESTARTS_MAX = 10
+_POSTGRES_RESTARTS_SECONDS = 60.0
+"""More restarts than that within so long, and something is wrong that another restart won't mend."""
 _CRASHES_AT_START_MAX = 3
 SANDBOX_KEYS = {"vast_api_key": "sandbox-vast-key", "lambda_api_key": "sandbox-lambda-key"}
 
@@ -66,7 +68,7 @@ class _Supervisor:
         self._listening = listening
         self._began = began
         self._postgres: EmbeddedPostgres | None = None
-        self._postgres_restarts = 0
+        self._postgres_restarts: list[float] = []
         self._children: dict[str, Child] = {}
         self._signals = 0
         self._serves = False
@@ -200,8 +202,10 @@ class _Supervisor:
         _say(f"The {name} ended (status {status}) and is started again. Its log is {child.program.log}.")
 
     def _restart_postgres(self) -> None:
-        self._postgres_restarts += 1
-        if self._postgres is None or self._postgres_restarts > _POSTGRES_RESTARTS_MAX:
+        now = time.monotonic()
+        recent = [then for then in self._postgres_restarts if now - then < _POSTGRES_RESTARTS_SECONDS]
+        self._postgres_restarts = [*recent, now]
+        if self._postgres is None or len(recent) >= _POSTGRES_RESTARTS_MAX:
             raise UpError(f"PostgreSQL keeps ending. Its log is in {self._home.path / 'postgres' / 'log'}.")
         _say("PostgreSQL ended and is started again.")
         _run(self._postgres.stop())

@@ -38,10 +38,12 @@ def test_first_request_is_served_and_finds_something_to_rent(service):
     assert listings.json()["data"]
 
 
-def test_demo_account_has_fifty_dollars(service):
+def test_demo_account_begins_with_fifty_dollars(service):
     with service.api() as api:
-        wallet = api.get("/v1/wallet").raise_for_status().json()
-    assert wallet["total"].rstrip("0") == "50."
+        movements = api.get("/v1/billing/ledger", params={"limit": 200}).raise_for_status().json()["data"]
+        assert "available" in api.get("/v1/wallet").raise_for_status().json()
+    assert (movements[-1]["seq"], movements[-1]["kind"]) == (1, "adjustment_credit")
+    assert float(movements[-1]["amount"]) == 50
 
 
 def test_secrets_are_for_their_owner_alone_and_in_no_log(service):

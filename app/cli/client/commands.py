@@ -51,7 +51,7 @@ _RENTAL = (("Rental", "id"), ("Name", "name"), ("Status", "status"), ("Stage", "
            ("Running since", "running_at"), ("Ended", "ended_at"))  # fmt: skip
 _WALLET = (("Available", "available"), ("Reserved", "reserved"), ("Total", "total"), ("Owed", "owed"),
            ("Burn per hour", "burn_per_hour"), ("Runway seconds", "runway_seconds"))  # fmt: skip
-_LEDGER = (("SEQ", "seq"), ("AT", "at"), ("KIND", "kind"), ("AMOUNT", "amount"), ("AVAILABLE", "available_after"),
+_LEDGER = (("SEQ", "seq"), ("AT", "effective_at"), ("KIND", "kind"), ("AMOUNT", "amount"), ("AVAILABLE", "available_after"),
            ("RESERVED", "reserved_after"), ("RENTAL", "rental_id"), ("WHAT", "description"))  # fmt: skip
 
 
