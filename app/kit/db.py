@@ -151,7 +151,7 @@ async def _end(connection: AsyncConnection, raw: Driver, statement: str) -> None
     try:
         status = await asyncio.shield(ending)
     except asyncio.CancelledError:
-        await asyncio.wait({ending}, timeout=_COMMIT_WAIT_SECONDS)
+        await _see_through(ending)
         if not ending.done() or ending.exception() is not None:
             await _drop(connection, raw)
         raise
@@ -164,7 +164,18 @@ async def _end(connection: AsyncConnection, raw: Driver, statement: str) -> None
         raise CommitRefusedError(f"{statement} was answered with {status}")
 
 
+async def _see_through(ending: asyncio.Future[T]) -> None:
+    """Wait for the end whatever comes: a task group's cancellation is delivered again at every await until it is over."""
+    loop = asyncio.get_running_loop()
+    patience = loop.time() + _COMMIT_WAIT_SECONDS
+    while not ending.done() and loop.time() < patience:
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({ending}, timeout=patience - loop.time())
+
+
 async def _drop(connection: AsyncConnection, raw: Driver) -> None:
     raw.terminate()
-    with suppress(Exception):
-        await connection.invalidate()
+    dropping = asyncio.ensure_future(connection.invalidate())
+    await _see_through(dropping)
+    if dropping.done():
+        dropping.exception()  # whatever it is, the connection is closed
