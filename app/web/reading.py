@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.types import Scope
 
+from app.kit.errors import NotFound
 from app.web.errors import MalformedRequest, UnsupportedMediaType, ValidationFailed
 from app.web.schemas import INT_MAX
 
@@ -63,6 +65,7 @@ class JsonRoute(APIRoute):
         takes_json = self.body_field is not None
 
         async def handle_with_body(request: Request) -> Response:
+            check_address(request.scope)
             if request.method in _BODILESS:
                 return await handle(request)
             strict = JsonRequest(request.scope, request.receive)
@@ -72,6 +75,20 @@ class JsonRoute(APIRoute):
             return await handle(strict)
 
         return handle_with_body
+
+
+def check_address(scope: Scope) -> None:
+    """Pass when no NUL is in a request's path or query: no text in the database can hold one.
+
+    Raises:
+        NotFound: nothing has such an id.
+        ValidationFailed: a parameter holds one.
+    """
+    if "\0" in scope["path"]:
+        raise NotFound
+    if b"\0" in (query := scope["query_string"]) or b"%00" in query:
+        problem = {"pointer": "query:", "code": "character", "message": "must not hold NUL"}
+        raise ValidationFailed(errors=[problem])
 
 
 def check_content_type(request: Request) -> None:
