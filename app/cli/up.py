@@ -127,8 +127,8 @@ class _Supervisor:
             await imports
 
     async def _start_postgres(self) -> str | None:
-        if self._settings.database_url is not None:
-            return None
+        if self._postgres is None and self._settings.database_url is not None:
+            return None  # somebody else's server is used
         try:
             self._postgres = await EmbeddedPostgres.start(self._home.path / "postgres")
         except PostgresError as error:
