@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 
@@ -81,8 +82,14 @@ def deltas(debit: Bucket, credit: Bucket, amount: int) -> tuple[int, int, int]:
 
     ``owed`` counts what the account owes us, so a debit of it raises the debt and a credit lowers it.
     """
-    change = [0, 0, 0]
+    available, reserved, owed = _signs(debit, credit)
+    return available * amount, reserved * amount, owed * amount
+
+
+@cache
+def _signs(debit: Bucket, credit: Bucket) -> tuple[int, int, int]:
+    signs = [0, 0, 0]
     for bucket, sign in ((debit, -1), (credit, 1)):
         if bucket in _OWN:
-            change[_OWN[bucket]] += -sign * amount if bucket is _O else sign * amount
-    return change[0], change[1], change[2]
+            signs[_OWN[bucket]] += -sign if bucket is _O else sign
+    return signs[0], signs[1], signs[2]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b32encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from secrets import token_bytes
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,6 +20,8 @@ from app.ledger import queries
 from app.ledger.errors import FrozenError, KeyReusedError, NoWalletError, OverdrawnError, TwinPostedError
 from app.ledger.kinds import ENTRIES, Bucket, Kind, deltas
 
+_TIMED = len("led_") + 10
+_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 _KEY_CONSTRAINT = "uq_transfers_account_id_idempotency_key"
 
 
@@ -87,7 +91,7 @@ async def post(session: AsyncSession, movement: Movement) -> Balances:
     """
     _check(movement)
     with _telling_twins():
-        row = await driver(session).fetchrow(queries.POST_ONE, *_columns(movement))
+        row = await driver(session).fetchrow(queries.POST_ONE, *_columns(movement, TransferId.new()))
     if row is None:
         return await _explain(session, movement)
     return Balances(*row)
@@ -108,7 +112,9 @@ async def post_many(session: AsyncSession, movements: Sequence[Movement]) -> Non
     if not movements:
         return
     with _telling_twins():
-        done = await driver(session).execute(queries.POST_MANY, *zip(*map(_columns, movements), strict=True))
+        done = await driver(session).execute(
+            queries.POST_MANY, *zip(*map(_columns, movements, _new_ids(len(movements))), strict=True)
+        )
     if done != f"INSERT 0 {len(movements)}":
         raise NoWalletError("a movement names an account without a wallet")
 
@@ -157,14 +163,14 @@ async def watch(session: AsyncSession, *, account_id: AccountId, alert_below: in
     await driver(session).execute(queries.WATCH, account_id, alert_below)
 
 
-def _columns(movement: Movement) -> tuple[object, ...]:
+def _columns(movement: Movement, transfer_id: str) -> tuple[object, ...]:
     debit, credit = movement.entry
     usage = movement.usage
     return (
         movement.account_id,
         *deltas(debit, credit, movement.amount),
         movement.idempotency_key,
-        TransferId.new(),
+        transfer_id,
         movement.kind,
         debit,
         credit,
@@ -177,6 +183,16 @@ def _columns(movement: Movement) -> tuple[object, ...]:
         usage and usage.from_s,
         usage and usage.to_s,
     )
+
+
+def _new_ids(count: int) -> Iterator[str]:
+    """Yield ids as ``TransferId.new`` makes them, at a tenth of the cost: one clock reading, one draw, one encoding.
+
+    A ULID is 10 characters of time and 16 of chance; 10 bytes are 16 characters of base 32.
+    """
+    head = TransferId.new()[:_TIMED]
+    drawn = b32encode(token_bytes(10 * count)).translate(_CROCKFORD).decode()
+    return (head + drawn[n : n + 16] for n in range(0, 16 * count, 16))
 
 
 @contextmanager

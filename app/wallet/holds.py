@@ -5,7 +5,7 @@ Order of locks: the wallet first, then the hold.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
@@ -89,7 +89,7 @@ async def start(session: AsyncSession, *, account_id: AccountId, rental_id: Rent
     row = await _lock(session, account_id, rental_id)
     if row["state"] != "waiting":
         return
-    meter = replace(meter_of(row), started_at=at, settled_at=at).renewed(0)
+    meter = meter_of(row)._replace(started_at=at, settled_at=at).renewed(0)
     await driver(session).execute(
         queries.START, account_id, rental_id, at, slot_of(at), meter.funded_until, meter.ends_at, meter.ends_because
     )

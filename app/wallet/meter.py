@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from app.kit.clock import whole_seconds
 from app.kit.ids import AccountId, RentalId
@@ -13,12 +13,13 @@ from app.kit.money import cost, seconds_covered
 STOP_BUDGET_SECONDS = 60
 """How long before the last funded second a stop is issued."""
 
+_STOP_BUDGET = timedelta(seconds=STOP_BUDGET_SECONDS)
+
 SETTLE_SECONDS = 600
 """How often a running hold is settled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meter:
+class Meter(NamedTuple):
     """A hold as the arithmetic sees it. Amounts in micro-dollars, ``rate`` per hour."""
 
     account_id: AccountId
@@ -55,8 +56,7 @@ class Meter:
         """Return the meter after capturing what is due at ``at``, as far as the hold goes."""
         seconds = self.billable(at)
         charged = cost(self.rate, seconds)
-        return replace(
-            self,
+        return self._replace(
             held=self.held - (charged - self.charged),
             charged=charged,
             billed_seconds=seconds,
@@ -70,7 +70,7 @@ class Meter:
     def written_off(self, at: datetime) -> Meter:
         """Return the meter with its unpaid seconds counted as overrun: our loss, never billed later."""
         lost = self.unpaid(at)
-        return replace(self, overrun_seconds=self.overrun_seconds + lost) if lost else self
+        return self._replace(overrun_seconds=self.overrun_seconds + lost) if lost else self
 
     def wanted(self) -> int:
         """Return what a renewal asks for: up to one full hour held, within ``max_spend``."""
@@ -82,23 +82,19 @@ class Meter:
     def renewed(self, amount: int) -> Meter:
         """Return the meter with so much more held, and the moment its money ends."""
         held = self.held + amount
-        topped = replace(self, held=held)
-        funded_until = topped.money_ends()
-        if held >= self.rate:
-            return replace(topped, funded_until=funded_until, ends_at=None, ends_because=None)
-        capped = self.max_spend is not None and self.charged + held >= self.max_spend
-        return replace(
-            topped,
-            funded_until=funded_until,
-            ends_at=funded_until and funded_until - timedelta(seconds=STOP_BUDGET_SECONDS),
-            ends_because="max_spend" if capped else "wallet_empty",
-        )
+        funded_until = self.money_ends(more=amount)
+        ends_at = ends_because = None
+        if held < self.rate:
+            capped = self.max_spend is not None and self.charged + held >= self.max_spend
+            ends_at = funded_until and funded_until - _STOP_BUDGET
+            ends_because = "max_spend" if capped else "wallet_empty"
+        return self._replace(held=held, funded_until=funded_until, ends_at=ends_at, ends_because=ends_because)
 
-    def money_ends(self) -> datetime | None:
-        """Return the last moment that the hold covers; None before it runs."""
+    def money_ends(self, *, more: int = 0) -> datetime | None:
+        """Return the last moment that the hold, and ``more`` micro-dollars, cover; None before it runs."""
         if self.started_at is None:
             return None
-        covered = seconds_covered(self.rate, self.charged + self.held)
+        covered = seconds_covered(self.rate, self.charged + self.held + more)
         seconds = covered + self.overrun_seconds - self.base_seconds
         return self.started_at + timedelta(seconds=max(0, seconds))
 
@@ -113,10 +109,13 @@ def share(available: int, meters: list[Meter]) -> list[int]:
 
     Returns what each gets, in the order given, in micro-dollars.
     """
+    wanted = [meter.wanted() for meter in meters]
+    if sum(wanted) <= available:
+        return wanted
     grants = [0] * len(meters)
     order = sorted(range(len(meters)), key=lambda n: (_ends_at(meters[n]), meters[n].rental_id))
     for n in order:
-        grants[n] = min(meters[n].wanted(), available)
+        grants[n] = min(wanted[n], available)
         available -= grants[n]
     return grants
 

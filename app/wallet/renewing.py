@@ -104,7 +104,7 @@ async def save(session: AsyncSession, meters: Sequence[Meter], *, at: datetime) 
 
 def meter_of(row: asyncpg.Record) -> Meter:
     """Return a row's meter: its first columns."""
-    return Meter(*row[: len(Meter.__slots__)])
+    return Meter._make(row[: len(Meter._fields)])
 
 
 def _by_account(rows: Sequence[asyncpg.Record]) -> dict[AccountId, list[Meter]]:

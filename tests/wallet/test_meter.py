@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from math import ceil
@@ -158,7 +157,7 @@ def test_a_stop_is_due_a_minute_before_the_money_ends():
     assert drained.funded_until == START + timedelta(seconds=600)
     assert drained.ends_at == START + timedelta(seconds=540)
     assert drained.ends_because == "wallet_empty"
-    assert replace(drained, held=2_800_000).renewed(0).ends_at is None
+    assert drained._replace(held=2_800_000).renewed(0).ends_at is None
 
 
 def test_a_slot_is_the_second_within_ten_minutes():
