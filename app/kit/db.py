@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TypeVar, cast
 
 import asyncpg
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -61,19 +62,15 @@ class Database:
         )
         return cls(engine)
 
-    @asynccontextmanager
-    async def begin(self, account_id: AccountId) -> AsyncIterator[AsyncSession]:
+    def begin(self, account_id: AccountId) -> AbstractAsyncContextManager[AsyncSession]:
         """Open one transaction in which row-level security sees this account only."""
         # A parsed id has no character that could end the literal; SET takes no bound parameter.
         account = AccountId.parse(account_id)
-        async with self._transaction(f"BEGIN; SET LOCAL app.account_id = '{account}'") as session:
-            yield session
+        return self._transaction(f"BEGIN; SET LOCAL app.account_id = '{account}'")
 
-    @asynccontextmanager
-    async def begin_unscoped(self) -> AsyncIterator[AsyncSession]:
+    def begin_unscoped(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Open one transaction without an account: for roles whose own policies say what they see."""
-        async with self._transaction("BEGIN") as session:
-            yield session
+        return self._transaction("BEGIN")
 
     async def run(self, work: Callable[[AsyncSession], Awaitable[T]], *, account_id: AccountId | None = None) -> T:
         """Run ``work`` in a transaction, the whole of it again on a passing failure, at most five times.
@@ -94,7 +91,7 @@ class Database:
     async def fetch_once(self, statement: str, *args: object) -> list[asyncpg.Record]:
         """Run one statement on its own, without a transaction block: one round trip, for look-ups by a key."""
         async with self._engine.connect() as connection:
-            return await (await _raw(connection)).fetch(statement, *args)
+            return await _raw(connection).fetch(statement, *args)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -103,26 +100,38 @@ class Database:
     @asynccontextmanager
     async def _transaction(self, opening: str) -> AsyncIterator[AsyncSession]:
         async with self._engine.connect() as connection:
-            raw = await _raw(connection)
-            session = AsyncSession(bind=connection, expire_on_commit=False, autoflush=False)
-            session.info["driver"] = raw
+            raw = _raw(connection)
+            session = _Session(bind=connection, expire_on_commit=False, autoflush=False)
+            session.raw = raw
             try:
                 try:
                     await raw.execute(opening)
                     yield session
-                    if session.new or session.dirty or session.deleted:
+                    if session.knows_objects and (session.new or session.dirty or session.deleted):
                         await session.flush()
                 except BaseException:
                     await _end(connection, raw, "ROLLBACK")
                     raise
                 await _end(connection, raw, "COMMIT")
             finally:
-                session.sync_session.expunge_all()
+                if session.knows_objects:
+                    session.sync_session.expunge_all()
+
+
+class _Session(AsyncSession):
+    """A session that knows its driver connection."""
+
+    raw: Driver
+
+    @property
+    def knows_objects(self) -> bool:
+        """Whether any object of the ORM was read or added: most transactions hand their statements to the driver."""
+        return bool(len(self.sync_session.identity_map) or self.sync_session.new)
 
 
 def driver(session: AsyncSession) -> Driver:
     """Return the asyncpg connection inside this very transaction, for the few hottest statements."""
-    return cast("Driver", session.info["driver"])
+    return cast("_Session", session).raw
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -141,8 +150,10 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, OSError | asyncpg.InterfaceError) and not isinstance(error, PoolTimeoutError)
 
 
-async def _raw(connection: AsyncConnection) -> Driver:
-    return cast("Driver", (await connection.get_raw_connection()).driver_connection)
+def _raw(connection: AsyncConnection) -> Driver:
+    """Return the driver's connection. It was checked out with this one, so there is nothing to wait for."""
+    checked_out = cast("Connection", connection.sync_connection)
+    return cast("Driver", checked_out.connection.driver_connection)
 
 
 async def _end(connection: AsyncConnection, raw: Driver, statement: str) -> None:

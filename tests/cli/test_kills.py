@@ -75,6 +75,7 @@ def asked(service: Service, method: str, path: str, *, key: str | None = None, j
     """Ask until somebody answers: a connection that breaks or a 5xx says nothing about what happened."""
     headers = {"Idempotency-Key": key} if key else {}
     deadline = time.monotonic() + 60
+    answer = None
     while time.monotonic() < deadline:
         with suppress(httpx.TransportError), service.api() as api:
             answer = api.request(method, path, headers=headers, json=json)
@@ -82,7 +83,7 @@ def asked(service: Service, method: str, path: str, *, key: str | None = None, j
             if answer.status_code < 500 and answer.status_code != 429 and not in_progress:
                 return answer
         time.sleep(0.2)
-    raise AssertionError(f"{method} {path} was never answered")
+    raise AssertionError(f"{method} {path} was never answered: {answer and answer.text}")
 
 
 def books_are_right(service: Service, acknowledged: list[str]) -> None:
