@@ -91,7 +91,12 @@ class Database:
     async def fetch_once(self, statement: str, *args: object) -> list[asyncpg.Record]:
         """Run one statement on its own, without a transaction block: one round trip, for look-ups by a key."""
         async with self._engine.connect() as connection:
-            return await _raw(connection).fetch(statement, *args)
+            raw = await _alive(connection)
+            try:
+                return await raw.fetch(statement, *args)
+            except BaseException:
+                await _drop(connection, raw)
+                raise
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -100,7 +105,7 @@ class Database:
     @asynccontextmanager
     async def _transaction(self, opening: str) -> AsyncIterator[AsyncSession]:
         async with self._engine.connect() as connection:
-            raw = _raw(connection)
+            raw = await _alive(connection)
             session = _Session(bind=connection, expire_on_commit=False, autoflush=False)
             session.raw = raw
             try:
@@ -154,6 +159,15 @@ def _raw(connection: AsyncConnection) -> Driver:
     """Return the driver's connection. It was checked out with this one, so there is nothing to wait for."""
     checked_out = cast("Connection", connection.sync_connection)
     return cast("Driver", checked_out.connection.driver_connection)
+
+
+async def _alive(connection: AsyncConnection) -> Driver:
+    """Return the driver's connection, passing over pooled ones that were closed while they lay idle."""
+    raw = _raw(connection)
+    while raw.is_closed():  # ends with the pool's last one: what is opened then is new
+        await connection.invalidate()
+        raw = cast("Driver", (await connection.get_raw_connection()).driver_connection)
+    return raw
 
 
 async def _end(connection: AsyncConnection, raw: Driver, statement: str) -> None:
