@@ -253,8 +253,8 @@ class WalletMachine(RuleBasedStateMachine):
         self.now += by
         self.look()
 
-    @rule(n=choice, rate=rates, limit=limits, count=st.integers(1, 4))
-    def hold(self, n, rate, limit, count):
+    @rule(n=choice, rate=rates, limit=limits, count=st.integers(1, 4), begins=st.booleans())
+    def hold(self, n, rate, limit, count, begins):
         """As many holds at once as ``count``: exactly as many succeed as there is money for."""
         account = self.accounts[n % len(self.accounts)]
         needed = rate if limit is None else min(rate, limit)
@@ -282,13 +282,16 @@ class WalletMachine(RuleBasedStateMachine):
         self.rentals += held
         self.look()
         assert self.balance(account).available == before.available - len(held) * needed
+        for rental in held * begins:
+            self.start_one(rental, doubled=False)
 
     @rule(n=choice, doubled=st.booleans())
     def start(self, n, doubled):
         rental = self.pick(n, "waiting")
-        if rental is None:
-            return
+        if rental is not None:
+            self.start_one(rental, doubled=doubled)
 
+    def start_one(self, rental: Rental, *, doubled: bool) -> None:
         async def work(session):
             await wallet.start(session, account_id=rental.account, rental_id=rental.id, at=self.now)
 
@@ -297,11 +300,12 @@ class WalletMachine(RuleBasedStateMachine):
         self.look()
         self.lost_by_inflow(self.account_of(rental))
 
-    @rule(n=choice)
-    def pause(self, n):
+    @rule(n=choice, after=pauses)
+    def pause(self, n, after):
         rental = self.pick(n, "running")
         if rental is None:
             return
+        self.now += after
 
         async def work(session):
             await wallet.pause(session, account_id=rental.account, rental_id=rental.id, at=self.now)
@@ -311,9 +315,10 @@ class WalletMachine(RuleBasedStateMachine):
         self.check_settled([rental])
         rental.ran, rental.started, rental.state = rental.elapsed(self.now), None, "waiting"
 
-    @rule(which=st.sets(st.integers(0, 20)), doubled=st.booleans())
-    def settle(self, which, doubled):
+    @rule(which=st.sets(st.integers(0, 20)), doubled=st.booleans(), after=pauses)
+    def settle(self, which, doubled, after):
         """Settle some or all that run, once or by two workers in the same moment."""
+        self.now += after
         running = [rental for rental in self.rentals if rental.state == "running"]
         chosen = [rental for n, rental in enumerate(running) if n in which] or running
         due = [wallet.Due(rental.account, rental.id, bucket_of(rental.account)) for rental in chosen]
@@ -329,12 +334,13 @@ class WalletMachine(RuleBasedStateMachine):
         self.look()
         assert [self.balance(account).seq for account in self.accounts] == before
 
-    @rule(n=choice, back=st.none() | st.integers(1, 900), refund=st.sampled_from(["none", "all", "part"]))
-    def close(self, n, back, refund):
+    @rule(n=choice, after=pauses, back=st.none() | st.integers(1, 900), refund=st.sampled_from(["none", "all", "part"]))
+    def close(self, n, after, back, refund):
         """Stop, now or at a moment that has passed (the host was last good then); stopping again changes nothing."""
         rental = self.pick(n, "running", "waiting")
         if rental is None:
             return
+        self.now += after
         until = self.now if back is None else self.now - timedelta(seconds=back)
         before = self.seen.holds[rental.id].meter
         ends = max(before.billed_seconds + before.overrun_seconds, rental.elapsed(until))
