@@ -15,7 +15,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.kit.db import Database, driver
+from app.kit.db import Database, Driver, driver
 from app.kit.orm import Base
 
 BUCKETS = 64
@@ -24,6 +24,15 @@ LEASE_SECONDS = 15
 
 _ALIVE = f"seen_at > now() - interval '{LEASE_SECONDS} seconds'"
 _UNTIL = f"now() + interval '{LEASE_SECONDS} seconds'"
+_RENEW = f"""
+UPDATE leases SET expires_at = {_UNTIL} WHERE owner = $1 AND expires_at > now() AND name = ANY($2) RETURNING name, fence
+"""  # noqa: S608 - a constant
+_GIVE_UP = "UPDATE leases SET expires_at = now() WHERE owner = $1 AND name = ANY($2)"
+_TAKE = f"""
+UPDATE leases SET owner = $1, fence = fence + 1, expires_at = {_UNTIL} WHERE name IN (
+    SELECT name FROM leases WHERE expires_at <= now() AND name = ANY($2) AND NOT name = ANY($4)
+    ORDER BY name LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING name, fence
+"""  # noqa: S608 - a constant
 
 
 class LeaseRow(Base):
@@ -104,41 +113,32 @@ async def hold_share(db: Database, owner: str, names: Iterable[str]) -> Holding:
     wanted = sorted(names)
     async with db.begin_unscoped() as session:
         connection = driver(session)
-        await connection.execute(
-            "INSERT INTO workers (owner, seen_at) VALUES ($1, now()) ON CONFLICT (owner) DO UPDATE SET seen_at = now()",
-            owner,
-        )
-        await connection.execute(
-            "INSERT INTO leases (name, owner, fence, expires_at) SELECT name, '', 0, now() FROM unnest($1::text[]) AS n(name) "
-            "WHERE NOT EXISTS (SELECT 1 FROM leases l WHERE l.name = n.name) ON CONFLICT DO NOTHING",
-            wanted,
-        )
-        alive = await connection.fetchval(f"SELECT count(*) FROM workers WHERE {_ALIVE}")  # noqa: S608 - a constant
+        alive = await _announce(connection, owner, wanted)
         share = -(-len(wanted) // max(1, alive))
-        mine = await connection.fetch(
-            f"UPDATE leases SET expires_at = {_UNTIL} WHERE owner = $1 AND expires_at > now() AND name = ANY($2) "  # noqa: S608 - a constant
-            "RETURNING name, fence",
-            owner,
-            wanted,
-        )
-        held = {row["name"]: row["fence"] for row in mine}
+        renewed = await connection.fetch(_RENEW, owner, wanted)
+        held = {row["name"]: row["fence"] for row in renewed}
         surplus = sorted(held)[share:]
-        await connection.execute(
-            "UPDATE leases SET expires_at = now() WHERE owner = $1 AND name = ANY($2)", owner, surplus
-        )
+        await connection.execute(_GIVE_UP, owner, surplus)
         for name in surplus:
             del held[name]
-        taken = await connection.fetch(
-            f"UPDATE leases SET owner = $1, fence = fence + 1, expires_at = {_UNTIL} WHERE name IN ("  # noqa: S608 - a constant
-            "SELECT name FROM leases WHERE expires_at <= now() AND name = ANY($2) AND NOT name = ANY($4) "
-            "ORDER BY name LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING name, fence",
-            owner,
-            wanted,
-            max(0, share - len(held)),
-            surplus,
-        )
+        taken = await connection.fetch(_TAKE, owner, wanted, max(0, share - len(held)), surplus)
         held.update({row["name"]: row["fence"] for row in taken})
         return Holding(owner=owner, fences=held)
+
+
+async def _announce(connection: Driver, owner: str, names: list[str]) -> int:
+    """Note that a worker lives, make sure that every name has its row, and return how many workers live."""
+    await connection.execute(
+        "INSERT INTO workers (owner, seen_at) VALUES ($1, now()) ON CONFLICT (owner) DO UPDATE SET seen_at = now()",
+        owner,
+    )
+    await connection.execute(
+        "INSERT INTO leases (name, owner, fence, expires_at) SELECT name, '', 0, now() FROM unnest($1::text[]) AS n(name) "
+        "WHERE NOT EXISTS (SELECT 1 FROM leases l WHERE l.name = n.name) ON CONFLICT DO NOTHING",
+        names,
+    )
+    alive: int = await connection.fetchval(f"SELECT count(*) FROM workers WHERE {_ALIVE}")  # noqa: S608 - a constant
+    return alive
 
 
 async def let_go(db: Database, owner: str) -> None:

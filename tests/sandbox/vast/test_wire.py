@@ -1,14 +1,11 @@
 """What Vast's wire promises beyond what its client asks for."""
 
 import json
-from pathlib import Path
 
 import httpx
 import pytest
 
 from app.sandbox import Sandbox, SandboxConfig
-
-REAL_DAY = Path("/work/shared/market")
 
 
 async def test_search_needs_no_key_and_all_else_says_what_is_wrong_with_it(sandbox):
@@ -194,9 +191,8 @@ async def test_equal_seeds_make_equal_markets():
     assert markets[0] == markets[1] != markets[2]
 
 
-@pytest.mark.skipif(not REAL_DAY.is_dir(), reason="no snapshot of a real day at hand")
-async def test_a_real_day_can_be_loaded():
-    sandbox = await Sandbox.start(SandboxConfig(market=REAL_DAY, ssh_port=0))
+async def test_a_real_day_can_be_loaded(shared):
+    sandbox = await Sandbox.start(SandboxConfig(market=shared / "market", ssh_port=0))
     async with httpx.AsyncClient(base_url=sandbox.url) as http:
         offers = (await http.post("/api/v0/bundles/", json={"allocated_storage": 0})).json()["offers"]
         lambda_key = {"Authorization": f"Bearer {sandbox.config.lambda_key}"}
