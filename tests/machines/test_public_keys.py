@@ -1,4 +1,5 @@
 import base64
+import itertools
 import subprocess
 
 import asyncssh
@@ -93,6 +94,7 @@ KIND, BLOB = ED25519.split()[:2]
         "x" * (MAX_BYTES + 1),
         f"{KIND} {base64.b64encode(string(b'ssh-ed25519') + string(b'short')).decode()}",
     ],
+    ids=itertools.count(),
 )
 def test_anything_but_one_plain_key_is_malformed(text):
     with pytest.raises(MalformedKey) as refusal:
