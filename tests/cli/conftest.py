@@ -101,6 +101,8 @@ def running(home: Path, port: int, **values: str) -> Iterator[Service]:
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
+            elif said := process.stderr.read():
+                print(f"up ended by itself ({process.returncode}):\n{said}")
             process.wait(timeout=40)
 
 
