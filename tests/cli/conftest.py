@@ -102,7 +102,7 @@ def running(home: Path, port: int, **values: str) -> Iterator[Service]:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
             elif said := process.stderr.read():
-                print(f"up ended by itself ({process.returncode}):\n{said}")
+                sys.stderr.write(f"up ended by itself ({process.returncode}):\n{said}")
             process.wait(timeout=40)
 
 
