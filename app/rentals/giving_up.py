@@ -70,6 +70,9 @@ async def abandon(
             rental.next_at = at + timedelta(seconds=again_seconds)
             told = {"attempt": row.number, "reason": reason, "message": message}
             await move(session, rental, Status.PROVISIONING, stage=Stage.MATCHING, at=at, data=told)
+        elif rental.status == Status.STOPPING and row.status == "gone" and rental.attempts == row.number:
+            # It was stopped while the cloud was asked, and the cloud had nothing: no machine's end will tell of it.
+            await move(session, rental, Status.STOPPED, at=at, data={"end_reason": rental.end_reason})
     return reason
 
 

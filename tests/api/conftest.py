@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 import structlog
+import uvicorn
 from sqlalchemy import text
 
 from app import tenancy, wallet
@@ -201,6 +204,19 @@ def new_world(databases, *, vault: Vault | None = None) -> World:
         vault=vault or Vault(b"test"),
     )
     return World(databases, state, create_app(state), clock)
+
+
+@asynccontextmanager
+async def serving(config: uvicorn.Config) -> AsyncIterator[str]:
+    """Serve on a free port of this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(config)
+        running = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await running
 
 
 @pytest.fixture
