@@ -44,6 +44,7 @@ _DEFINED = {
     "credit": "reserved",
     "at": "2026-03-01 12:00:00+00",
     "actor": "bench",
+    "left": "0",
 }
 
 
@@ -159,13 +160,15 @@ async def _by_sql_alone(ground: Ground, url: str, budget: Budget) -> list[Row]:
 
 
 def _written(home: Path) -> dict[str, Path]:
+    """Write the scripts.
+
+    A client keeps its account for a hundred movements: what is measured is the statement under row-level security.
+    """
     statement = re.sub(r"\$(\d+)", lambda found: _BOUND[int(found[1]) - 1], POST_ONE).strip()
-    begin = "BEGIN;\nSELECT set_config('app.account_id', :account, true);\n"
     fresh = "\\set key random(1, 9000000000000000000)\n\\set id random(1, 9000000000000000000)\n"
-    move = f"{fresh}\\startpipeline\n{begin}{statement};\nCOMMIT;\n\\endpipeline\n"
     texts = {
-        "spread": f"\\set account {_FIRST} + random(1, {WALLETS})\n{move}",
-        "hot": f"\\set account {_FIRST} + 1\n{move}",
+        "spread": f"{_naming(f'{_FIRST} + random(1, {WALLETS})')}{fresh}{statement};\n",
+        "hot": f"{_naming(f'{_FIRST} + 1')}{fresh}{statement};\n",
         "three_rows": (SQL / "three_rows_transfer.sql").read_text(),
     }
     scripts = {}
@@ -173,6 +176,18 @@ def _written(home: Path) -> dict[str, Path]:
         scripts[name] = home / f"{name}.sql"
         scripts[name].write_text(text)
     return scripts
+
+
+def _naming(account: str) -> str:
+    lines = (
+        "\\if :left = 0",
+        f"\\set account {account}",
+        "SELECT set_config('app.account_id', :account, false);",
+        "\\set left 100",
+        "\\endif",
+        "\\set left :left - 1",
+    )
+    return "\n".join(lines) + "\n"
 
 
 def _wallets(account_id: str) -> str:

@@ -10,6 +10,6 @@ UPDATE ledger_accounts SET balance = balance + 5, version = version + 1, updated
 WHERE id = :target RETURNING balance AS target_balance, version AS target_version \gset
 INSERT INTO ledger_entries (id, account_id, transfer_id, amount, account_previous_balance, account_current_balance,
                             account_version, created_at)
-VALUES (uuidv7(), 1, :transfer, -5, :source_balance + 5, :source_balance, :source_version, now()),
-       (uuidv7(), :target, :transfer, 5, :target_balance - 5, :target_balance, :target_version, now());
+VALUES (uuidv7(), 1, :transfer, -5, :source_balance::bigint + 5, :source_balance, :source_version, now()),
+       (uuidv7(), :target, :transfer, 5, :target_balance::bigint - 5, :target_balance, :target_version, now());
 COMMIT;
