@@ -51,7 +51,7 @@ _HEADERS = {
         "in": "header",
         "required": False,
         "description": "The `ETag` that was read; the change is made only if it still holds.",
-        "schema": {"type": "string", "maxLength": 1024},
+        "schema": {"type": "string"},
     },
 }
 """By the code of the error that tells of it."""
