@@ -6,13 +6,15 @@ import asyncio
 import hashlib
 import hmac
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
 
 from app.kit.connecting import connect_any, database_name, with_user
 from app.kit.rls import API, AUTH, OWNER, ROLES, WORKER
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
@@ -74,16 +76,22 @@ async def _create_role(connection: asyncpg.Connection, role: str, *, password: s
 
 def upgrade(admin_url: str, revision: str = "head") -> None:
     """Run the migrations up to a revision, as the owner. Must not run inside an event loop."""
+    from alembic import command  # noqa: PLC0415 - a start that finds the schema current does without it
+
     command.upgrade(alembic_config(admin_url), revision)
 
 
 def downgrade(admin_url: str, revision: str) -> None:
     """Run the migrations down to a revision, as the owner. Must not run inside an event loop."""
+    from alembic import command  # noqa: PLC0415 - as above
+
     command.downgrade(alembic_config(admin_url), revision)
 
 
 def alembic_config(admin_url: str) -> Config:
     """Return Alembic's configuration for a database; nothing is read from an ini file."""
+    from alembic.config import Config  # noqa: PLC0415 - as above
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")

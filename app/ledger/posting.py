@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b32encode
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from datetime import datetime
 from secrets import token_bytes
 
 import asyncpg
+from prometheus_client import Counter as Metric
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.db import driver
@@ -19,6 +21,9 @@ from app.kit.money import MICROS_MAX
 from app.ledger import queries
 from app.ledger.errors import FrozenError, KeyReusedError, NoWalletError, OverdrawnError, TwinPostedError
 from app.ledger.kinds import ENTRIES, Bucket, Kind, deltas
+
+_MOVEMENTS = Metric("hourglass_wallet_movements", "Movements posted, by kind", ["kind"])
+_POSTED = {kind: _MOVEMENTS.labels(kind) for kind in Kind}
 
 _TIMED = len("led_") + 10
 _CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
@@ -94,6 +99,7 @@ async def post(session: AsyncSession, movement: Movement) -> Balances:
         row = await driver(session).fetchrow(queries.POST_ONE, *_columns(movement, TransferId.new()))
     if row is None:
         return await _explain(session, movement)
+    _POSTED[movement.kind].inc()
     return Balances(*row)
 
 
@@ -117,6 +123,8 @@ async def post_many(session: AsyncSession, movements: Sequence[Movement]) -> Non
         )
     if done != f"INSERT 0 {len(movements)}":
         raise NoWalletError("a movement names an account without a wallet")
+    for kind, count in Counter(movement.kind for movement in movements).items():
+        _POSTED[kind].inc(count)
 
 
 @dataclass(frozen=True, slots=True)
