@@ -229,3 +229,13 @@ async def tenant(world) -> Tenant:
 async def furnished(world) -> Tenant:
     """Somebody with something of everything; for tests that leave it as it is."""
     return await world.furnish(await world.open())
+
+
+@pytest.fixture
+def aimed(furnished):
+    """The path of an operation with ids of the tenant's own."""
+
+    def aiming(operation):
+        return operation.at(**{name: furnished.has.get(has, ["rtx-4090"])[0] for has, name in operation.owners})
+
+    return aiming
