@@ -223,3 +223,22 @@ async def test_a_frozen_wallet_reserves_and_renews_nothing_until_it_is_let_go(
     async with worker_db.begin_unscoped() as session:
         await wallet.unfreeze(session, account_id=account, at=at + timedelta(minutes=11))
     assert (await view(account, rental)).meter.held == RATE
+
+
+async def test_stopping_again_later_changes_nothing(worker_db, new_account, run_rental, close_at, at):
+    account = await new_account(micros=10_000_000)
+    rental = await run_rental(account)
+    first = await close_at(account, rental, at=at + timedelta(seconds=100))
+
+    async def rows():
+        async with worker_db.begin_unscoped() as session:
+            return [
+                await driver(session).fetch(f"SELECT * FROM {table} WHERE account_id = $1", account)
+                for table in ("holds", "transfers")
+            ]
+
+    before = await rows()
+    again = await close_at(account, rental, at=at + timedelta(seconds=900))
+    assert (again.charged, again.billed_seconds, again.at) == (first.charged, first.billed_seconds, first.at)
+    assert again.released == 0
+    assert await rows() == before
