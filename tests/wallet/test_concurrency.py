@@ -51,6 +51,19 @@ async def test_workers_that_settle_the_same_rows_capture_each_second_once(
             assert (meter.charged, meter.held) == (cost(RATE, 602), RATE)
 
 
+async def test_workers_that_settle_different_rows_share_the_last_money(
+    worker_db, new_account, run_rental, settle_at, look, view, at
+):
+    used = cost(RATE, 600)
+    for _ in range(5):
+        account = await new_account(micros=6 * RATE + 2 * used + 5)
+        rentals = [await run_rental(account) for _ in range(6)]
+        await asyncio.gather(*(settle_at(account, one, at=at + timedelta(seconds=600)) for one in rentals))
+        held = sorted([(await view(account, one)).meter.held for one in rentals])
+        assert held == [RATE - used] * 3 + [RATE - used + 5] + [RATE] * 2
+        assert (await look(account, at=at)).available == 0
+
+
 async def test_everything_at_once_ends_in_sound_books(worker_db, new_account, run_rental, look, at):
     account = await new_account(micros=6 * RATE)
     rentals = [await run_rental(account) for _ in range(3)]
