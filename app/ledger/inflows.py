@@ -11,7 +11,7 @@ from app.kit.ids import AccountId
 from app.ledger import queries
 from app.ledger.errors import KeyReusedError
 from app.ledger.kinds import Kind
-from app.ledger.posting import Movement, lock_wallet, post_many
+from app.ledger.posting import Movement, lock_wallet, post_many, transfer_id_of
 
 
 def inflow(movement: Movement, *, owed: int) -> list[Movement]:
@@ -23,7 +23,7 @@ def inflow(movement: Movement, *, owed: int) -> list[Movement]:
             movement,
             kind=Kind.DEBT_REPAID,
             amount=repaid,
-            idempotency_key=f"{movement.idempotency_key}:debt",
+            idempotency_key=_debt_key(movement.idempotency_key),
             usage=None,
             paid_from=movement.entry[0],
         )
@@ -56,7 +56,12 @@ async def was_posted(session: AsyncSession, *, account_id: AccountId, idempotenc
     Raises:
         KeyReusedError: the key stands for another amount.
     """
-    posted = await driver(session).fetchval(queries.SUM_POSTED, account_id, idempotency_key)
+    ids = (transfer_id_of(account_id, key) for key in (idempotency_key, _debt_key(idempotency_key)))
+    posted = await driver(session).fetchval(queries.SUM_POSTED, account_id, *ids)
     if posted is not None and posted != amount:
         raise KeyReusedError(idempotency_key)
     return posted is not None
+
+
+def _debt_key(idempotency_key: str) -> str:
+    return f"{idempotency_key}:debt"

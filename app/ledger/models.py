@@ -36,11 +36,13 @@ class WalletRow(Base):
 
 
 class TransferRow(Base):
-    """One movement of a positive amount from one bucket of an account to another. Never changed."""
+    """One movement of a positive amount from one bucket of an account to another. Never changed.
+
+    Its wallet is there without a foreign key saying so: a transfer is inserted from the very row of the wallet's update.
+    """
 
     __tablename__ = "transfers"
     __table_args__ = (
-        UniqueConstraint("account_id", "idempotency_key"),
         UniqueConstraint("account_id", "id"),
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("debit <> credit", name="two_buckets"),
@@ -56,9 +58,10 @@ class TransferRow(Base):
         ),
     )
 
-    account_id: Mapped[str] = mapped_column(ForeignKey("wallets.account_id"), primary_key=True)
+    account_id: Mapped[str] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     id: Mapped[str]
+    """Follows from the account and the idempotency key, whose uniqueness is this one's."""
     kind: Mapped[str]
     debit: Mapped[str]
     credit: Mapped[str]

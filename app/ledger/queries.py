@@ -16,7 +16,7 @@ WITH moved AS (
       AND available + $2 >= 0 AND reserved + $3 >= 0 AND owed + $4 >= 0
       AND (available + $2 = 0 OR owed + $4 = 0)
       AND ($7 <> 'reserve' OR frozen_at IS NULL)
-      AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.account_id = $1 AND t.idempotency_key = $5)
+      AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.account_id = $1 AND t.id = $6)
     RETURNING available, reserved, owed, seq, available <= alert_below AS alert_due
 ), written AS (
     INSERT INTO transfers (account_id, seq, id, kind, debit, credit, amount, available_after, reserved_after, owed_after,
@@ -59,13 +59,13 @@ READ_WALLET: Final = "SELECT available, reserved, owed, seq, frozen_at FROM wall
 
 FIND_POSTED: Final = """
 SELECT kind, amount, available_after, reserved_after, owed_after, seq FROM transfers
-WHERE account_id = $1 AND idempotency_key = $2
+WHERE account_id = $1 AND id = $2
 """
 
 WATCH: Final = "UPDATE wallets SET alert_below = $2 WHERE account_id = $1"
 
 SUM_POSTED: Final = """
-SELECT sum(amount)::bigint FROM transfers WHERE account_id = $1 AND idempotency_key IN ($2, $2 || ':debt')
+SELECT sum(amount)::bigint FROM transfers WHERE account_id = $1 AND id IN ($2, $3)
 """
 
 FREEZE: Final = """
