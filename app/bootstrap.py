@@ -29,7 +29,7 @@ from app.kit.rls import API, AUTH, WORKER
 from app.kit.schema import role_url
 from app.kit.vault import Vault
 from app.providers import LambdaProvider, Provider, VastProvider, WireOptions
-from app.rentals.tools import PlatformKey, Tools
+from app.rentals.tools import Limits, PlatformKey, Tools
 from app.settings import Settings, SettingsError
 from app.tenancy import Authenticator
 from app.web import Cursors, Limiter
@@ -105,6 +105,7 @@ def new_tools(settings: Settings) -> Tools:
         vault=Vault(secret),
         clock=SystemClock(),
         deployment=settings.deployment or _derived(secret, "deployment").hex()[:8],
+        limits_of=_limits_of(settings),
     )
 
 
@@ -186,6 +187,13 @@ def _providers(settings: Settings) -> dict[str, Provider]:
 def _options(url: str) -> WireOptions:
     """A cloud on this machine is not spared."""
     return WireOptions(pace_factor=0.0 if _is_local(url) else 1.0, on_call=_count_call)
+
+
+def _limits_of(settings: Settings) -> dict[str, Limits]:
+    """A cloud on this machine answers at once: what it did not do in seconds it never will."""
+    urls = {"vast": settings.vast_url, "lambda": settings.lambda_url}
+    local = Limits(create_seconds=10, poll_seconds=0.5, unfound_seconds=60)
+    return {name: local for name, url in urls.items() if _is_local(url)}
 
 
 def _is_local(url: str) -> bool:

@@ -67,11 +67,27 @@ async def _destroy(provider: Provider, machine_id: str) -> bool:
 
 
 async def _unfound(tools: Tools, this: Round, item: Doomed, attempt: AttemptRow) -> str:
-    """No machine carries the marker: after a grace it never came to be. The sweep still watches for it."""
+    """No machine carries the marker: after a grace it never came to be. The sweep still watches for it.
+
+    A customer who stopped meanwhile does not wait for our doubts: that rental is over when the create must be.
+    """
     limits = tools.limits_for(attempt.provider)
-    if tools.clock.now() >= attempt.created_at + timedelta(seconds=limits.unfound_seconds):
+    at = tools.clock.now()
+    if at >= attempt.created_at + timedelta(seconds=limits.unfound_seconds):
         return await _finish(tools, this, item, outcome="never_was")
+    if at >= attempt.created_at + timedelta(seconds=2 * limits.create_seconds):
+        await _let_rest(tools, this, item)
     return await _again(tools, this, item, attempt, outcome="not_found_yet")
+
+
+async def _let_rest(tools: Tools, this: Round, item: Doomed) -> None:
+    """End a stopping rental though its last attempt is still watched for a machine that may turn up."""
+    async with tools.db.begin_unscoped() as session:
+        await fenced(session, this.holding, [bucket_name(item.bucket)])
+        rental = await queries.lock_rental(session, account_id=item.account_id, rental_id=item.rental_id)
+        if rental is not None and rental.status == Status.STOPPING and rental.attempts == item.number:
+            told = {"end_reason": rental.end_reason}
+            await move(session, rental, Status.STOPPED, at=tools.clock.now(), data=told)
 
 
 async def _again(

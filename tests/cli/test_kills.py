@@ -87,7 +87,7 @@ def asked(service: Service, method: str, path: str, *, key: str | None = None, j
 
 
 def books_are_right(service: Service, acknowledged: list[str]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 200
     while True:
         rentals = {one: asked(service, "GET", f"/v1/rentals/{one}").json() for one in set(acknowledged)}
         machines = httpx.get(f"{service.sandbox_url}/_sandbox/machines", timeout=20).json()["machines"]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import sys
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -112,6 +114,9 @@ async def victim(stage: Any) -> AsyncIterator[Callable[[], Tools]]:
             with suppress(Exception):
                 await cloud.aclose()
         keep_for_ever(tools)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # the dead close no sockets
+        gc.collect()
 
 
 async def bury(stage: Any, tools: Tools) -> None:

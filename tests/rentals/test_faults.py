@@ -15,7 +15,7 @@ from app.providers import Order
 from app.rentals import invariants
 from app.rentals.booting import connection_of
 from app.rentals.models import OrphanRow
-from app.rentals.reconcilers import destroying_machines, ending, sweeps, visits, watching
+from app.rentals.reconcilers import destroying_machines, ending, placing, sweeps, visits, watching
 from app.sandbox import Fault
 
 FAULTS = {
@@ -105,6 +105,22 @@ async def test_a_stop_during_a_create_leaves_no_machine(stage: Any, rich: Any) -
     stopped = await stage.stop(account, made.rental_id)
 
     assert stopped.status in {"stopped", "stopping"}
+    await stage.until_rest()
+    await nothing_is_left(stage)
+
+
+async def test_a_stopped_rental_does_not_wait_for_a_machine_that_never_was(stage: Any, rich: Any) -> None:
+    account = await rich()
+    stage.sandbox.faults.add(Fault("server_error", operation="create", status=500))
+    made = await stage.request(account)
+    await stage.run(placing)
+    await stage.stop(account, made.rental_id)
+    stage.clock.advance(2 * stage.tools.limits.create_seconds)
+
+    await stage.run(destroying_machines)
+
+    assert (await stage.rental(made.rental_id)).status == "stopped"
+    assert (await stage.attempts(made.rental_id))[-1].status == "doomed"
     await stage.until_rest()
     await nothing_is_left(stage)
 
