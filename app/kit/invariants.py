@@ -6,7 +6,7 @@ what): nothing when all is well. The worker runs it on a schedule, and every dat
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from app.kit.db import driver
 from app.kit.ids import AccountId
 
 SAMPLE_MAX = 10
-"""How many cases are kept of each broken invariant."""
+"""How many cases are kept of each broken invariant in one account; every account that breaks it is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,10 @@ class Broken:
 async def broken_among(session: AsyncSession, statement: str, account_ids: Sequence[AccountId]) -> list[Broken]:
     """Run a room's statement for some accounts."""
     cases: dict[str, list[Case]] = defaultdict(list)
+    kept: Counter[tuple[str, str]] = Counter()
     for row in await driver(session).fetch(statement, list(account_ids)):
-        if len(found := cases[row["name"]]) < SAMPLE_MAX:
-            found.append(Case(AccountId(row["account_id"]), row["what"]))
+        place = (row["name"], row["account_id"])
+        kept[place] += 1
+        if kept[place] <= SAMPLE_MAX:
+            cases[row["name"]].append(Case(AccountId(row["account_id"]), row["what"]))
     return [Broken(name, tuple(found)) for name, found in sorted(cases.items())]

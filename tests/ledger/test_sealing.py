@@ -206,3 +206,14 @@ class TestAuditing:
         async with db.begin_unscoped() as session:
             wallets = await ledger.lock_wallets(session, [sick, sound])
         assert [wallets[account].frozen for account in (sick, sound)] == [True, False]
+
+    async def test_every_wallet_with_a_difference_is_frozen_however_many_there_are(self, db, new_account, tamper, this):
+        sick = [await new_account(db=db, micros=1_000) for _ in range(25)]
+        await tamper("UPDATE wallets SET available = available + 1, bucket = 5")
+        assert (await Runner(auditing(db)).run_once(this))["differs"] == 1
+        async with db.begin_unscoped() as session:
+            assert [
+                name for name, wallet in (await ledger.lock_wallets(session, sick)).items() if not wallet.frozen
+            ] == []
+            for found in await invariants.broken(session):
+                assert {case.account_id for case in found.sample} == set(sick)
