@@ -87,10 +87,15 @@ async def lose(tools: Tools, this: Round, one: Live) -> None:
         end = max(rental.running_at, min(at, rental.heartbeat_at or at))
         await wallet.close(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=end)
         limits = tools.limits_for(attempt.provider)
-        if end < rental.running_at + timedelta(seconds=limits.full_refund_seconds):
-            await wallet.refund_host_fault(
-                session, account_id=account_id, rental_id=rental_id, at=at, reason="the host was lost"
-            )
+        young = end < rental.running_at + timedelta(seconds=limits.full_refund_seconds)
+        await wallet.refund_host_fault(
+            session,
+            account_id=account_id,
+            rental_id=rental_id,
+            at=at,
+            reason="the host was lost",
+            good_until=None if young else end,
+        )
         doom(attempt, at=at, reason="host_lost", message="The machine no longer answers.", nothing_there=False)
         rental.ended_at, rental.settled_at = end, at
         rental.failure = failure("host_lost", stage=None, message="The machine no longer answers.")

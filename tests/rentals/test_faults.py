@@ -146,6 +146,8 @@ async def test_a_host_that_dies_old_is_charged_to_its_last_pulse(stage: Any, ric
     await stage.run(watching)
     pulse = (await stage.rental(made.rental_id)).heartbeat_at
     await vanish(stage)
+    stage.clock.advance(700)
+    await settle(stage, account)
 
     await watch_until_lost(stage, made.rental_id)
 
