@@ -21,7 +21,7 @@ from app.wallet import alerts, queries
 from app.wallet.errors import InsufficientBalance, WalletLocked
 from app.wallet.meter import slot_of
 from app.wallet.receiving import receive
-from app.wallet.renewing import meter_of, renew_drained, save
+from app.wallet.renewing import LOST, meter_of, renew_drained, save
 from app.wallet.settling import paid_up
 
 
@@ -144,6 +144,7 @@ async def close(
     )
     await renew_drained(session, account_id=account_id, at=at)
     await alerts.cross_levels(session, [account_id], at=at)
+    LOST.inc(after.overrun_seconds - before.overrun_seconds)
     return Settled(after.billed_seconds, after.charged, after.held, after.overrun_seconds, at)
 
 

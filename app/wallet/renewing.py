@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import asyncpg
+from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ledger
@@ -16,6 +17,8 @@ from app.kit.ids import AccountId, RentalId
 from app.ledger import Movement
 from app.wallet import alerts, queries, settling
 from app.wallet.meter import SETTLE_SECONDS, Meter, share
+
+LOST = Counter("hourglass_overrun_seconds", "Seconds that ran past their money since we were late: our loss")
 
 _SLACK_SECONDS = 30
 """A hold settled a little early in the last period is still due in this one."""
@@ -59,6 +62,7 @@ async def settle(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> 
     await ledger.post_many(session, movements)
     await save(session, after, at=at)
     await alerts.cross_levels(session, list(wallets), at=at)
+    LOST.inc(sum(meter.overrun_seconds for meter in after) - sum(row["overrun_seconds"] for row in rows))
     return len(after)
 
 
