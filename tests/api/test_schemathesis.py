@@ -25,7 +25,9 @@ CHECKS = [
     "ignored_auth",
     "unsupported_method",
 ]
-EXAMPLES = 4
+QUICK = (["examples", "fuzzing"], 8)
+THOROUGH = (["examples", "coverage", "fuzzing"], 25)
+"""Phases, and how many examples of each operation. The coverage phase alone asks some listings 300 times."""
 
 
 @pytest.fixture
@@ -37,13 +39,13 @@ async def url(world):
         yield made
 
 
-def failures_of(document, url, secret):
+def failures_of(document, url, secret, phases, examples):
     """Run every phase that needs no state and return what was found, and how many requests that took."""
-    config = SchemathesisConfig.from_dict({"seed": 1, "generation": {"deterministic": True, "max-examples": EXAMPLES}})
+    config = SchemathesisConfig.from_dict({"seed": 1, "generation": {"deterministic": True, "max-examples": examples}})
     schema = schemathesis.openapi.from_dict(document, config=config)
     schema.config.update(base_url=url, headers={"Authorization": f"Bearer {secret}"}, continue_on_failure=True)
     schema.config.checks.update(included_check_names=CHECKS)
-    schema.config.phases.update(phases=["examples", "coverage", "fuzzing"])
+    schema.config.phases.update(phases=phases)
     found, requests, errors = {}, 0, []
     for event in from_schema(schema).execute():
         if isinstance(event, events.NonFatalError | events.FatalError):
@@ -71,8 +73,19 @@ def quick_turns():
 
 
 async def test_the_api_keeps_to_its_description(world, tenant, url, quick_turns) -> None:
+    await keeps_to_its_description(world, tenant, url, *QUICK, requests_min=200)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+async def test_the_api_keeps_to_its_description_in_every_corner(world, tenant, url, quick_turns) -> None:
+    await keeps_to_its_description(world, tenant, url, *THOROUGH, requests_min=2_000)
+
+
+async def keeps_to_its_description(world, tenant, url, phases, examples, *, requests_min) -> None:
     document = json.loads(json.dumps(world.app.openapi()))
-    found, requests, errors = await asyncio.to_thread(failures_of, document, url, tenant.caller.secret)
+    secret = tenant.caller.secret
+    found, requests, errors = await asyncio.to_thread(failures_of, document, url, secret, phases, examples)
     assert errors == []
-    assert requests > 1_000
+    assert requests > requests_min
     assert "\n".join(f"{where} {kind}: {told}" for (where, kind), told in found.items()) == ""
