@@ -32,7 +32,7 @@ def test_kills_lose_no_rental_no_machine_and_no_cent(place: Path, victim: str) -
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_kills_of_everything_for_minutes(place: Path) -> None:
-    survives(place, ["worker", "api", "worker", "api", "worker", "api", "postgres"], seconds=240, customers=8)
+    survives(place, ["worker", "api"] * 10 + ["postgres"], seconds=240, customers=8)
 
 
 def survives(place: Path, victims: list[str], *, seconds: float, customers: int) -> None:
