@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _SECRET_CHARACTERS_MIN = 32
 
@@ -71,6 +71,24 @@ class Settings(BaseSettings):
     lambda_url: WebUrl = Field(default="https://cloud.lambda.ai", validation_alias="LAMBDA_URL")
     lambda_api_key: SecretStr | None = Field(default=None, validation_alias="LAMBDA_API_KEY")
     lambda_ssh_port: Port = Field(default=22, validation_alias="LAMBDA_SSH_PORT")
+
+    public_url: WebUrl | None = None
+    """Where customers reach the API: what cards' pages return to. Without, the host and port."""
+    stripe_api_key: SecretStr | None = Field(default=None, validation_alias="STRIPE_API_KEY")
+    """``sk_test_…`` or ``sk_live_…``; without it no card is taken."""
+    stripe_url: WebUrl = Field(default="https://api.stripe.com", validation_alias="STRIPE_URL")
+    stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), validation_alias="STRIPE_WEBHOOK_SECRETS"
+    )
+    """Separated by commas; two while one is being rolled."""
+    smtp_url: SecretStr | None = None
+    """``smtp://user:password@host:587`` (STARTTLS where offered) or ``smtps://…``; without it mail goes to the log."""
+    mail_from: str = "Hourglass <billing@localhost>"
+
+    @field_validator("stripe_webhook_secrets", mode="before")
+    @classmethod
+    def _are_separated_by_commas(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("secret")
     @classmethod

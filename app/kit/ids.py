@@ -110,3 +110,45 @@ class EventId(Id):
 def new_request_id() -> str:
     """Return an id for one request, for logs and answers."""
     return f"req_{ULID()}"
+
+
+class LotId(Id):
+    """One lot of credit."""
+
+    prefix = "lot"
+
+
+class MailId(Id):
+    """One e-mail."""
+
+    prefix = "mail"
+
+
+class AttemptId(Id):
+    """One attempt to top a wallet up from its card."""
+
+    prefix = "tup"
+
+
+class CheckoutId(Id):
+    """One visit to a page where a card pays, or is saved."""
+
+    prefix = "chk"
+
+
+class PaymentId(Id):
+    """One payment by card."""
+
+    prefix = "pay"
+
+
+class RefundId(Id):
+    """One refund of a payment."""
+
+    prefix = "rfd"
+
+
+class DisputeId(Id):
+    """One dispute of a payment."""
+
+    prefix = "dsp"

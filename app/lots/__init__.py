@@ -1,0 +1,1 @@
+"""Lots: which credit is spent first, and what is left of each."""

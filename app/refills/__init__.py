@@ -1,0 +1,1 @@
+"""Refills: when a wallet asks its card for more, within which caps."""

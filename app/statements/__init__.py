@@ -1,0 +1,1 @@
+"""Statements: an account's month on paper."""

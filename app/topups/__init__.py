@@ -1,0 +1,1 @@
+"""Topups: money from cards. The only room that speaks Stripe."""
