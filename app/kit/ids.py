@@ -124,7 +124,7 @@ class MailId(Id):
     prefix = "mail"
 
 
-class AttemptId(Id):
+class TopupId(Id):
     """One attempt to top a wallet up from its card."""
 
     prefix = "tup"
