@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from app.kit.leases import bucket_name, fenced
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from app.kit.reconcile import Round
 from app.providers import Gone, MachineStatus, Provider, ProviderError
 from app.rentals import queries
-from app.rentals.models import AttemptRow
+from app.rentals.fencing import held_attempt
+from app.rentals.models import AttemptRow, RentalRow
 from app.rentals.states import Stage, Status, move
 from app.rentals.tools import Tools
 
@@ -75,38 +77,33 @@ async def _unfound(tools: Tools, this: Round, item: Doomed, attempt: AttemptRow)
     at = tools.clock.now()
     if at >= attempt.created_at + timedelta(seconds=limits.unfound_seconds):
         return await _finish(tools, this, item, outcome="never_was")
-    if at >= attempt.created_at + timedelta(seconds=2 * limits.create_seconds):
-        await _let_rest(tools, this, item)
-    return await _again(tools, this, item, attempt, outcome="not_found_yet")
-
-
-async def _let_rest(tools: Tools, this: Round, item: Doomed) -> None:
-    """End a stopping rental though its last attempt is still watched for a machine that may turn up."""
-    async with tools.db.begin_unscoped() as session:
-        await fenced(session, this.holding, [bucket_name(item.bucket)])
-        rental = await queries.lock_rental(session, account_id=item.account_id, rental_id=item.rental_id)
-        if rental is not None and rental.status == Status.STOPPING and rental.attempts == item.number:
-            told = {"end_reason": rental.end_reason}
-            await move(session, rental, Status.STOPPED, at=tools.clock.now(), data=told)
+    # A stopping rental ends though its last attempt is still watched for a machine that may turn up.
+    rests = at >= attempt.created_at + timedelta(seconds=2 * limits.create_seconds)
+    return await _again(tools, this, item, attempt, outcome="not_found_yet", ends_with_it=rests)
 
 
 async def _again(
-    tools: Tools, this: Round, item: Doomed, attempt: AttemptRow, *, outcome: str, machine_id: str | None = None
+    tools: Tools,
+    this: Round,
+    item: Doomed,
+    attempt: AttemptRow,
+    *,
+    outcome: str,
+    machine_id: str | None = None,
+    ends_with_it: bool = False,
 ) -> str:
     at = tools.clock.now()
     pause = tools.limits_for(attempt.provider).poll_seconds * 2 ** min(attempt.destroy_tries, 6)
     async with tools.db.begin_unscoped() as session:
-        await fenced(session, this.holding, [bucket_name(item.bucket)])
-        rental = await queries.lock_rental(session, account_id=item.account_id, rental_id=item.rental_id)
-        row = await queries.lock_attempt(
-            session, account_id=item.account_id, rental_id=item.rental_id, number=item.number
-        )
+        rental, row = await _held(session, this, item)
         if rental is None or row is None or row.status != "doomed":
             return "moved_on"
         row.machine_id = row.machine_id or machine_id
         row.destroy_tries += 1
         row.next_at = at + timedelta(seconds=min(_PAUSE_MAX_SECONDS, pause))
-        if outcome == "verifying" and rental.status == Status.STOPPING:
+        if ends_with_it:
+            await _end_with(session, rental, row, at=at)
+        elif outcome == "verifying" and rental.status == Status.STOPPING:
             await move(session, rental, Status.STOPPING, stage=Stage.VERIFYING, at=at)
     return outcome
 
@@ -114,17 +111,24 @@ async def _again(
 async def _finish(tools: Tools, this: Round, item: Doomed, *, outcome: str) -> str:
     at = tools.clock.now()
     async with tools.db.begin_unscoped() as session:
-        await fenced(session, this.holding, [bucket_name(item.bucket)])
-        rental = await queries.lock_rental(session, account_id=item.account_id, rental_id=item.rental_id)
-        row = await queries.lock_attempt(
-            session, account_id=item.account_id, rental_id=item.rental_id, number=item.number
-        )
+        rental, row = await _held(session, this, item)
         if rental is None or row is None or row.status != "doomed":
             return "moved_on"
         _mark_gone(row, at=at)
-        if rental.status == Status.STOPPING and rental.attempts == row.number:
-            await move(session, rental, Status.STOPPED, at=at, data={"end_reason": rental.end_reason})
+        await _end_with(session, rental, row, at=at)
     return outcome
+
+
+async def _held(session: AsyncSession, this: Round, item: Doomed) -> tuple[RentalRow | None, AttemptRow | None]:
+    return await held_attempt(
+        session, this, bucket=item.bucket, account_id=item.account_id, rental_id=item.rental_id, number=item.number
+    )
+
+
+async def _end_with(session: AsyncSession, rental: RentalRow, row: AttemptRow, *, at: datetime) -> None:
+    """End a stopping rental with its last attempt."""
+    if rental.status == Status.STOPPING and rental.attempts == row.number:
+        await move(session, rental, Status.STOPPED, at=at, data={"end_reason": rental.end_reason})
 
 
 def _mark_gone(row: AttemptRow, *, at: datetime) -> None:

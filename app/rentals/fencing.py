@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.kit.leases import bucket_name, fenced
 from app.kit.reconcile import Round
 from app.rentals import queries
-from app.rentals.models import RentalRow
+from app.rentals.models import AttemptRow, RentalRow
 from app.rentals.states import Status
 from app.rentals.tools import Tools
 
@@ -19,6 +19,15 @@ async def held_rental(session: AsyncSession, this: Round, seen: RentalRow) -> Re
     await fenced(session, this.holding, [bucket_name(seen.bucket)])
     rental = await queries.lock_rental(session, account_id=seen.account_id, rental_id=seen.id)
     return rental if rental is not None and rental.status == Status.PROVISIONING else None
+
+
+async def held_attempt(
+    session: AsyncSession, this: Round, *, bucket: int, account_id: str, rental_id: str, number: int
+) -> tuple[RentalRow | None, AttemptRow | None]:
+    """Lock a rental and one of its attempts, in this order, under the worker's fence."""
+    await fenced(session, this.holding, [bucket_name(bucket)])
+    rental = await queries.lock_rental(session, account_id=account_id, rental_id=rental_id)
+    return rental, await queries.lock_attempt(session, account_id=account_id, rental_id=rental_id, number=number)
 
 
 async def look_again(tools: Tools, this: Round, seen: RentalRow, *, at: datetime) -> None:

@@ -12,6 +12,7 @@ from app.kit.ids import AccountId, RentalId
 from app.kit.leases import bucket_name, fenced
 from app.kit.reconcile import Round
 from app.rentals import queries
+from app.rentals.fencing import held_attempt
 from app.rentals.models import AttemptRow, RentalRow
 from app.rentals.states import Stage, Status, move
 from app.rentals.tools import Tools
@@ -36,7 +37,8 @@ Reason = Literal[
 
 _CREATED_NOTHING = frozenset({"no_capacity", "provider_auth", "provider_quota", "rate_limited", "provider_error"})
 _BAD_HOST = frozenset({"gpu_check_failed", "gpu_mismatch", "host_lost", "gpu_fault"})
-_OURS = frozenset({"provider_auth", "provider_quota", "internal"})
+OURS: frozenset[Reason] = frozenset({"provider_auth", "provider_quota"})
+"""What is for us to mend, not for the cloud."""
 
 
 async def abandon(
@@ -57,9 +59,9 @@ async def abandon(
     """
     at = tools.clock.now()
     async with tools.db.begin_unscoped() as session:
-        await fenced(session, this.holding, [bucket_name(seen.bucket)])
-        rental = await queries.lock_rental(session, account_id=seen.account_id, rental_id=seen.id)
-        row = await queries.lock_attempt(session, account_id=seen.account_id, rental_id=seen.id, number=attempt.number)
+        rental, row = await held_attempt(
+            session, this, bucket=seen.bucket, account_id=seen.account_id, rental_id=seen.id, number=attempt.number
+        )
         if rental is None or row is None:
             return "moved_on"
         row.machine_id = row.machine_id or machine_id
@@ -113,7 +115,7 @@ def failure(reason: str, *, stage: str | None, message: str, provider_message: s
         "message": message,
         "provider_message": provider_message,
         "retryable": reason != "image_error",
-        "fault_party": "hourglass" if reason in _OURS else "provider",
+        "fault_party": "hourglass" if reason in OURS else "provider",
     }
 
 

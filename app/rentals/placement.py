@@ -15,7 +15,6 @@ from typing import NamedTuple
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import catalog
-from app.kit.leases import bucket_name, fenced
 from app.kit.reconcile import Round
 from app.providers import (
     NoCapacity,
@@ -29,8 +28,8 @@ from app.providers import (
 )
 from app.rentals import booting, queries
 from app.rentals.asking import Chosen, restored_wanted
-from app.rentals.fencing import held_rental, look_again
-from app.rentals.giving_up import Reason, abandon, fail
+from app.rentals.fencing import held_attempt, held_rental, look_again
+from app.rentals.giving_up import OURS, Reason, abandon, fail
 from app.rentals.launching import Launch
 from app.rentals.models import AttemptRow, RentalRow
 from app.rentals.requesting import environment
@@ -45,7 +44,6 @@ _REASONS: dict[type[ProviderError], Reason] = {
     Unauthorized: "provider_auth",
     QuotaExceeded: "provider_quota",
 }
-_OURS_TO_MEND: dict[str, Reason] = {"provider_auth": "provider_auth", "provider_quota": "provider_quota"}
 
 
 class Item(NamedTuple):
@@ -188,14 +186,14 @@ async def _adopt(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow
     """Write down the machine; if the rental was stopped meanwhile, the doomed attempt learns what to destroy."""
     at = tools.clock.now()
     async with tools.db.begin_unscoped() as session:
-        await fenced(session, this.holding, [bucket_name(seen.bucket)])
-        rental = await queries.lock_rental(session, account_id=seen.account_id, rental_id=seen.id)
-        row = await queries.lock_attempt(session, account_id=seen.account_id, rental_id=seen.id, number=attempt.number)
+        rental, row = await held_attempt(
+            session, this, bucket=seen.bucket, account_id=seen.account_id, rental_id=seen.id, number=attempt.number
+        )
         if rental is None or row is None:
             return "moved_on"
         row.machine_id = machine_id
         if row.status != "creating":
-            row.status, row.next_at = "doomed", at
+            row.status, row.gone_at, row.next_at = "doomed", None, at
             return "doomed_meanwhile"
         row.status, row.booting_at = "booting", at
         rental.next_at = at
@@ -239,4 +237,4 @@ def order_for(tools: Tools, rental: RentalRow, attempt: AttemptRow) -> Order:
 
 def _reason(attempts: Sequence[AttemptRow]) -> Reason:
     last = attempts[-1].reason if attempts else None
-    return _OURS_TO_MEND.get(last or "", "no_capacity")
+    return next((ours for ours in OURS if ours == last), "no_capacity")
