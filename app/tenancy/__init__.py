@@ -9,6 +9,16 @@ expired, revoked. Bootstrap opens accounts and gives ``Authenticator`` to the ed
 from app.tenancy.authenticating import Authenticator
 from app.tenancy.keys import KeyTerms, NewKey, create_key
 from app.tenancy.opening import Account, open_account
+from app.tenancy.queries import billing_addresses
 from app.tenancy.secrets import is_well_formed
 
-__all__ = ["Account", "Authenticator", "KeyTerms", "NewKey", "create_key", "is_well_formed", "open_account"]
+__all__ = [
+    "Account",
+    "Authenticator",
+    "KeyTerms",
+    "NewKey",
+    "billing_addresses",
+    "create_key",
+    "is_well_formed",
+    "open_account",
+]

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.errors import NotFound
 from app.kit.ids import AccountId, ApiKeyId
-from app.tenancy.models import AccountRow, ApiKeyRow
+from app.tenancy.models import AccountRow, ApiKeyRow, UserRow
 
 FIND_BY_HASH = """
     SELECT k.account_id, k.id, k.name, k.mode, k.scopes, k.created_by, k.expires_at, k.revoked_at, k.allowed_ips,
@@ -40,6 +40,12 @@ async def get_account(session: AsyncSession, *, account_id: AccountId) -> Accoun
     if found is None:
         raise NotFound
     return found
+
+
+async def billing_addresses(session: AsyncSession, *, account_id: AccountId) -> list[str]:
+    """Return the mail addresses of those who are told of an account's money: its users, the first one first."""
+    query = select(UserRow.email).where(UserRow.account_id == account_id).order_by(UserRow.created_at, UserRow.id)
+    return list(await session.scalars(query))
 
 
 async def list_keys(
