@@ -6,10 +6,18 @@ Tables: wallets, transfers, ledger_seals. Buckets: available, reserved, owed on 
 adjustment as counters that only the transfers know. Called by wallet (and by the rooms that bring money in).
 """
 
-from app.ledger.errors import FrozenError, KeyReusedError, NoWalletError, OverdrawnError, TwinPostedError
+from app.ledger.errors import (
+    FrozenError,
+    KeyReusedError,
+    NoWalletError,
+    OverdrawnError,
+    RestrictedError,
+    TwinPostedError,
+)
 from app.ledger.freezing import freeze, unfreeze
 from app.ledger.inflows import inflow, post_inflow, was_posted
 from app.ledger.kinds import ENTRIES, Bucket, Kind
+from app.ledger.listing import posted_for
 from app.ledger.posting import (
     Balances,
     LockedWallet,
@@ -22,6 +30,7 @@ from app.ledger.posting import (
     post_many,
     watch,
 )
+from app.ledger.restricting import restrict, unrestrict
 from app.ledger.sealing import Verified, find_unsealed, seal, verify
 
 __all__ = [
@@ -35,6 +44,7 @@ __all__ = [
     "Movement",
     "NoWalletError",
     "OverdrawnError",
+    "RestrictedError",
     "TwinPostedError",
     "Usage",
     "Verified",
@@ -47,8 +57,11 @@ __all__ = [
     "post",
     "post_inflow",
     "post_many",
+    "posted_for",
+    "restrict",
     "seal",
     "unfreeze",
+    "unrestrict",
     "verify",
     "was_posted",
     "watch",

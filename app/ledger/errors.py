@@ -23,6 +23,10 @@ class FrozenError(Exception):
     """The wallet is frozen while a difference in its books is looked into: nothing new is reserved from it."""
 
 
+class RestrictedError(Exception):
+    """A payment of the account is disputed: nothing new is reserved from its wallet until that is settled."""
+
+
 class TwinPostedError(Exception):
     """Another transaction posted the same key in the same moment; this one can be run again, whole."""
 

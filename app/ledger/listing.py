@@ -52,6 +52,15 @@ async def find_transfer(
     return await driver(session).fetchrow(queries.FIND_TRANSFER, account_id, transfer_id)
 
 
+async def posted_for(session: AsyncSession, *, account_id: AccountId, reference: str) -> list[tuple[Kind, int]]:
+    """Return (kind, micro-dollars) of every movement that belongs to a payment, refund, dispute, top-up or lot.
+
+    In the order in which they were posted. Under the wallet's lock nothing can be added meanwhile.
+    """
+    rows = await driver(session).fetch(queries.POSTED_FOR, account_id, reference)
+    return [(Kind(row["kind"]), row["amount"]) for row in rows]
+
+
 async def every_transfer(db: Database, wanted: Wanted, *, account_id: AccountId) -> AsyncIterator[list[asyncpg.Record]]:
     """Yield all that match, a thousand at a time, each from a short transaction: who reads slowly holds up nobody.
 

@@ -33,6 +33,8 @@ class WalletRow(Base):
     """At or below this much available, a movement says that warnings may be due."""
     frozen_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+    restricted_at: Mapped[datetime | None]
+    """Since when a payment is disputed: nothing new is reserved and no hold renewed."""
 
 
 class TransferRow(Base):
@@ -56,6 +58,12 @@ class TransferRow(Base):
             "seq",
             postgresql_where=text("rental_id IS NOT NULL"),
         ),
+        Index(
+            "ix_transfers_account_id_reference",
+            "account_id",
+            "reference",
+            postgresql_where=text("reference IS NOT NULL"),
+        ),
     )
 
     account_id: Mapped[str] = mapped_column(primary_key=True)
@@ -78,6 +86,8 @@ class TransferRow(Base):
     rate: Mapped[int | None]
     from_s: Mapped[int | None]
     to_s: Mapped[int | None]
+    reference: Mapped[str | None]
+    """The payment, refund, dispute, top-up or lot of credit that it belongs to."""
 
 
 class SealRow(Base):

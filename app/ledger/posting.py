@@ -19,7 +19,14 @@ from app.kit.ids import AccountId, RentalId, TransferId
 from app.kit.leases import bucket_of
 from app.kit.money import MICROS_MAX
 from app.ledger import queries
-from app.ledger.errors import FrozenError, KeyReusedError, NoWalletError, OverdrawnError, TwinPostedError
+from app.ledger.errors import (
+    FrozenError,
+    KeyReusedError,
+    NoWalletError,
+    OverdrawnError,
+    RestrictedError,
+    TwinPostedError,
+)
 from app.ledger.kinds import ENTRIES, Bucket, Kind, deltas
 
 _MOVEMENTS = Metric("hourglass_wallet_movements", "Movements posted, by kind", ["kind"])
@@ -54,6 +61,8 @@ class Movement:
     usage: Usage | None = None
     paid_from: Bucket | None = None
     """For ``debt_repaid`` alone: the bucket that pays."""
+    reference: str | None = None
+    """The payment, refund, dispute, top-up or lot of credit that it belongs to."""
 
     @property
     def entry(self) -> tuple[Bucket, Bucket]:
@@ -102,6 +111,7 @@ async def post(session: AsyncSession, movement: Movement) -> Balances:
         OverdrawnError: a bucket would fall below zero, or ``available`` would rise while something is owed.
         KeyReusedError: the key stands for another movement.
         FrozenError: the wallet is frozen and this would reserve from it.
+        RestrictedError: a payment is disputed and this would reserve from the wallet.
         NoWalletError: there is no such wallet.
     """
     _check(movement)
@@ -143,11 +153,12 @@ class LockedWallet:
     reserved: int
     owed: int
     frozen: bool
+    restricted: bool
 
     @property
     def renewable(self) -> int:
-        """What holds may be renewed with: nothing while something is owed or the wallet is frozen."""
-        return 0 if self.owed or self.frozen else self.available
+        """What holds may be renewed with: nothing while something is owed, or the wallet is frozen or restricted."""
+        return 0 if self.owed or self.frozen or self.restricted else self.available
 
 
 async def lock_wallet(session: AsyncSession, account_id: AccountId) -> LockedWallet:
@@ -169,8 +180,8 @@ async def lock_wallets(session: AsyncSession, account_ids: Sequence[AccountId]) 
     """
     rows = await driver(session).fetch(queries.LOCK_WALLETS, sorted(set(account_ids)))
     return {
-        AccountId(row["account_id"]): LockedWallet(row["available"], row["reserved"], row["owed"], row["frozen"])
-        for row in rows
+        AccountId(account_id): LockedWallet(available, reserved, owed, frozen, restricted)
+        for account_id, available, reserved, owed, frozen, restricted in rows
     }
 
 
@@ -198,6 +209,7 @@ def _columns(movement: Movement) -> tuple[object, ...]:
         usage and usage.rate,
         usage and usage.from_s,
         usage and usage.to_s,
+        movement.reference,
     )
 
 
@@ -233,4 +245,6 @@ async def _explain(session: AsyncSession, movement: Movement) -> Balances:
         raise NoWalletError(movement.account_id)
     if wallet["frozen_at"] is not None and movement.kind is Kind.RESERVE:
         raise FrozenError(movement.account_id)
+    if wallet["restricted_at"] is not None and movement.kind is Kind.RESERVE:
+        raise RestrictedError(movement.account_id)
     raise OverdrawnError(available=wallet["available"], reserved=wallet["reserved"], owed=wallet["owed"])

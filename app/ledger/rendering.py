@@ -31,7 +31,16 @@ CSV_COLUMNS = (
     "rate_per_hour",
     "from_second",
     "to_second",
+    "reference",
 )
+_REFS = {
+    "pay": "payment_id",
+    "rfd": "refund_id",
+    "dsp": "dispute_id",
+    "tup": "topup_id",
+    "lot": "lot_id",
+}
+_NO_OTHERS = ",".join(f'"{name}":null' for name in _REFS.values())
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -52,14 +61,19 @@ def json_of(row: asyncpg.Record) -> str:
         rental,
         actor,
         said,
-        *usage,
+        rate,
+        from_s,
+        to_s,
+        reference,
     ) = row
+    rental_text, reference_text = _text(rental), _text(reference)
     return (
         f'{{"id":"{transfer_id}","object":"transfer","seq":{seq},"kind":"{kind}","debit":"{debit}","credit":"{credit}",'
         f'"amount":"{dollars(amount)}","available_after":"{dollars(available)}","reserved_after":"{dollars(reserved)}",'
         f'"owed_after":"{dollars(owed)}","effective_at":"{rfc3339(effective)}","created_at":"{rfc3339(created)}",'
-        f'"rental_id":{quoted(rental) if rental else "null"},"actor":{quoted(actor)},"description":{quoted(said)},'
-        f'"usage":{_usage(*usage)}}}'
+        f'"rental_id":{rental_text},"actor":{quoted(actor)},"description":{quoted(said)},'
+        f'"usage":{_usage(rate, from_s, to_s)},"reference":{reference_text},'
+        f'"refs":{_refs(rental_text, reference, reference_text)}}}'
     )
 
 
@@ -80,6 +94,17 @@ def harmless(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
+def _text(value: str | None) -> str:
+    return quoted(value) if value else "null"
+
+
+def _refs(rental_text: str, reference: str | None, reference_text: str) -> str:
+    others = _NO_OTHERS
+    if reference and (named := _REFS.get(reference.partition("_")[0])):
+        others = others.replace(f'"{named}":null', f'"{named}":{reference_text}')
+    return f'{{"rental_id":{rental_text},{others}}}'
+
+
 def _usage(rate: int | None, from_s: int | None, to_s: int | None) -> str:
     if rate is None:
         return "null"
@@ -97,5 +122,6 @@ def _cells(row: asyncpg.Record) -> Sequence[Any]:
         harmless(row["actor"]),
         harmless(row["description"]),
         rate and dollars(rate),
-        *row[15:],
+        *row[15:17],
+        harmless(row["reference"] or ""),
     )

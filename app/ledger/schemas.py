@@ -34,6 +34,18 @@ class Metered(Wire):
     """Inclusive."""
 
 
+class References(Wire):
+    """What a movement belongs to, by kind: at most a rental and one other."""
+
+    rental_id: str | None
+    payment_id: str | None
+    refund_id: str | None
+    dispute_id: str | None
+    topup_id: str | None
+    lot_id: str | None
+    """A lot of credit."""
+
+
 class Transfer(Wire):
     """One movement of money from one bucket of the account to another. Never changed."""
 
@@ -56,6 +68,9 @@ class Transfer(Wire):
     actor: str
     description: str
     usage: Metered | None
+    reference: str | None
+    """The payment, refund, dispute, top-up or lot of credit that it belongs to."""
+    refs: References
 
 
 class Verification(Wire):

@@ -1,7 +1,8 @@
 """Seals: a hash chain over each account's transfers, so that a row changed behind our back is found.
 
 The chain starts from the account's id; each link is SHA-256 of the link before and of every column of one row. A seal
-stores the link at a ``seq``, and the next seal goes on from there.
+stores the link at a ``seq``, and the next seal goes on from there. A row without a reference is hashed as rows were
+before there were any, so that what was sealed then still verifies.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ async def verify(session: AsyncSession, *, account_id: AccountId) -> Verified:
 
 def canonical(row: asyncpg.Record) -> bytes:
     """Return every column of a transfer as bytes that are the same on every machine for ever."""
-    values = [_plain(value) for value in row]
+    values = [_plain(value) for value in (row if row["reference"] is not None else row[:-1])]
     return json.dumps(values, ensure_ascii=True, separators=(",", ":")).encode()
 
 

@@ -9,7 +9,7 @@ Called by rentals (hold, start, close, refund), by worker (settle) and by the op
 from app.wallet.alerts import set_low_balance
 from app.wallet.crediting import credit_adjustment, open_wallet, unfreeze
 from app.wallet.ending import EndingHold, find_ending
-from app.wallet.errors import InsufficientBalance, WalletLocked
+from app.wallet.errors import InsufficientBalance, WalletLocked, WalletRestricted
 from app.wallet.holds import Settled, close, hold, lock, pause, refund_host_fault, start
 from app.wallet.meter import Meter
 from app.wallet.reading import Balance, HoldView, find_holds, get_balance, list_holds
@@ -25,6 +25,7 @@ __all__ = [
     "Meter",
     "Settled",
     "WalletLocked",
+    "WalletRestricted",
     "claw_back",
     "close",
     "credit_adjustment",

@@ -32,3 +32,9 @@ class WalletLocked(AppError):
     status = 423
     code = "locked"
     suggestion = "Contact the operator; nothing is lost."
+
+
+class WalletRestricted(WalletLocked):
+    """A payment is disputed: no new rentals and no renewals until it is settled; running rentals keep what is held."""
+
+    suggestion = "Withdraw the dispute at your bank, or wait for its outcome."

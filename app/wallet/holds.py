@@ -18,7 +18,7 @@ from app.kit.leases import bucket_of
 from app.kit.money import cost
 from app.ledger import Kind, Movement
 from app.wallet import alerts, queries
-from app.wallet.errors import InsufficientBalance, WalletLocked
+from app.wallet.errors import InsufficientBalance, WalletLocked, WalletRestricted
 from app.wallet.meter import slot_of
 from app.wallet.receiving import receive
 from app.wallet.renewing import LOST, meter_of, renew_drained, save
@@ -50,7 +50,7 @@ async def hold(
 
     Raises:
         InsufficientBalance: less is available, or something is owed; nothing was changed.
-        WalletLocked: the wallet is frozen.
+        WalletLocked: the wallet is frozen, or a payment is disputed.
     """
     amount = rate if max_spend is None else min(rate, max_spend)
     try:
@@ -70,6 +70,8 @@ async def hold(
         raise InsufficientBalance.of(required=amount, available=short.available, owed=short.owed) from None
     except ledger.FrozenError:
         raise WalletLocked from None
+    except ledger.RestrictedError:
+        raise WalletRestricted from None
     await driver(session).execute(
         queries.INSERT_HOLD, account_id, rental_id, bucket_of(account_id), rate, amount, max_spend, at
     )

@@ -52,7 +52,8 @@ UNION ALL SELECT 'hold.ends_at_is_wrong', account_id, rental_id FROM h
     WHERE state = 'running' AND (held < rate) <> (ends_at IS NOT NULL) OR state <> 'running' AND ends_at IS NOT NULL
        OR ends_at <> funded_until - interval '{STOP_BUDGET_SECONDS} seconds'
 UNION ALL SELECT 'hold.could_have_been_renewed', h.account_id, h.rental_id FROM h JOIN wallets w USING (account_id)
-    WHERE h.state = 'running' AND h.ends_because = 'wallet_empty' AND w.available > 0 AND w.frozen_at IS NULL
+    WHERE h.state = 'running' AND h.ends_because = 'wallet_empty' AND w.available > 0
+      AND w.frozen_at IS NULL AND w.restricted_at IS NULL
 UNION ALL SELECT 'warning.missed_or_not_rearmed', a.account_id, a.level FROM wallet_alerts a JOIN wallets w USING (account_id)
     WHERE a.account_id = ANY($1::text[]) AND a.level NOT LIKE 'runway%'
       AND (a.armed AND w.available <= a.threshold
