@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import ledger
+from app import ledger, refills
 from app.events import Event, record
 from app.kit.db import driver
 from app.kit.ids import AccountId
@@ -40,7 +40,7 @@ async def open_levels(session: AsyncSession, *, account_id: AccountId) -> None:
 async def set_level(session: AsyncSession, *, account_id: AccountId, level: str, threshold: int) -> None:
     """Set one level and arm it if the wallet stands above it."""
     await driver(session).execute(queries.SET_LEVEL, account_id, level, threshold)
-    await _watch(session, account_id)
+    await watch(session, account_id=account_id)
 
 
 async def set_low_balance(session: AsyncSession, *, account_id: AccountId, threshold: int | None) -> None:
@@ -48,15 +48,17 @@ async def set_low_balance(session: AsyncSession, *, account_id: AccountId, thres
     await ledger.lock_wallet(session, account_id)
     if threshold is None:
         await driver(session).execute(queries.DROP_LEVEL, account_id, LOW_BALANCE)
-        await _watch(session, account_id)
+        await watch(session, account_id=account_id)
     else:
         await set_level(session, account_id=account_id, level=LOW_BALANCE, threshold=threshold)
 
 
-async def _watch(session: AsyncSession, account_id: AccountId) -> None:
+async def watch(session: AsyncSession, *, account_id: AccountId) -> None:
+    """Have movements look up when they leave less than a level, or less than the card is asked for more below."""
     levels = await list_levels(session, account_id=account_id)
-    watched = max((found.threshold for found in levels if not found.level.startswith("runway")), default=0)
-    await ledger.watch(session, account_id=account_id, alert_below=watched)
+    watched = [found.threshold for found in levels if not found.level.startswith("runway")]
+    watched.append(await refills.get_threshold(session, account_id=account_id))
+    await ledger.watch(session, account_id=account_id, alert_below=max(watched))
 
 
 async def list_levels(session: AsyncSession, *, account_id: AccountId) -> list[Level]:

@@ -10,6 +10,7 @@ from app import ledger
 from app.kit.ids import AccountId
 from app.ledger import Kind, Movement
 from app.wallet import alerts
+from app.wallet.noticing import notice
 from app.wallet.receiving import receive
 from app.wallet.renewing import renew_drained
 
@@ -47,4 +48,4 @@ async def unfreeze(session: AsyncSession, *, account_id: AccountId, at: datetime
     """Let a wallet that was frozen reserve and renew again; the difference in its books has been explained."""
     await ledger.unfreeze(session, account_id=account_id)
     await renew_drained(session, account_id=account_id, at=at)
-    await alerts.cross_levels(session, [account_id], at=at)
+    await notice(session, [account_id], at=at)

@@ -17,9 +17,10 @@ from app.kit.ids import AccountId, RentalId
 from app.kit.leases import bucket_of
 from app.kit.money import cost
 from app.ledger import Kind, Movement
-from app.wallet import alerts, queries
+from app.wallet import queries
 from app.wallet.errors import InsufficientBalance, WalletLocked, WalletRestricted
 from app.wallet.meter import slot_of
+from app.wallet.noticing import notice
 from app.wallet.receiving import receive
 from app.wallet.renewing import LOST, meter_of, renew_drained, save
 from app.wallet.settling import paid_up
@@ -76,7 +77,7 @@ async def hold(
         queries.INSERT_HOLD, account_id, rental_id, bucket_of(account_id), rate, amount, max_spend, at
     )
     if balances.alert_due:
-        await alerts.cross_levels(session, [account_id], at=at)
+        await notice(session, [account_id], at=at)
     return balances
 
 
@@ -97,7 +98,7 @@ async def start(session: AsyncSession, *, account_id: AccountId, rental_id: Rent
     )
     if meter.ends_at is not None:  # what an earlier run left is less than an hour
         await renew_drained(session, account_id=account_id, at=at)
-    await alerts.cross_levels(session, [account_id], at=at)
+    await notice(session, [account_id], at=at)
 
 
 async def pause(session: AsyncSession, *, account_id: AccountId, rental_id: RentalId, at: datetime) -> None:
@@ -110,7 +111,7 @@ async def pause(session: AsyncSession, *, account_id: AccountId, rental_id: Rent
     await ledger.post_many(session, paid.movements)
     await save(session, paid.meters, at=at)
     await driver(session).execute(queries.PAUSE, account_id, rental_id)
-    await alerts.cross_levels(session, [account_id], at=at)
+    await notice(session, [account_id], at=at)
 
 
 async def close(
@@ -145,7 +146,7 @@ async def close(
         queries.CLOSE, account_id, rental_id, after.charged, after.billed_seconds, after.overrun_seconds, at
     )
     await renew_drained(session, account_id=account_id, at=at)
-    await alerts.cross_levels(session, [account_id], at=at)
+    await notice(session, [account_id], at=at)
     LOST.inc(after.overrun_seconds - before.overrun_seconds)
     return Settled(after.billed_seconds, after.charged, after.held, after.overrun_seconds, at)
 

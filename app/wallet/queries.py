@@ -146,6 +146,10 @@ WITH now AS (
 SELECT account_id, level, threshold, value::bigint, available, total FROM fired WHERE NOT quiet ORDER BY account_id, level
 """.replace("{accrued}", _ACCRUED.strip())
 
+FIND_LIVE: Final = """
+SELECT DISTINCT account_id FROM holds WHERE account_id = ANY($1::text[]) AND state <> 'closed'
+"""
+
 OPEN_LEVELS: Final = """
 INSERT INTO wallet_alerts (account_id, level, threshold, armed)
 SELECT $1, l.level, l.threshold, l.level LIKE 'runway%' FROM unnest($2::text[], $3::bigint[]) AS l(level, threshold)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import ledger
 from app.kit.ids import AccountId
 from app.ledger import Kind, Movement
-from app.wallet import alerts
+from app.wallet.noticing import notice
 from app.wallet.renewing import renew_drained
 
 
@@ -26,7 +26,7 @@ async def receive(session: AsyncSession, movement: Movement) -> bool:
     if not await ledger.post_inflow(session, movement):
         return False
     await renew_drained(session, account_id=account_id, at=at)
-    await alerts.cross_levels(session, [account_id], at=at)
+    await notice(session, [account_id], at=at)
     return True
 
 
@@ -51,5 +51,5 @@ async def claw_back(
         if part
     ]
     await ledger.post_many(session, movements)
-    await alerts.cross_levels(session, [account_id], at=at)
+    await notice(session, [account_id], at=at)
     return True

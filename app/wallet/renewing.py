@@ -15,8 +15,9 @@ from app import ledger
 from app.kit.db import driver
 from app.kit.ids import AccountId, RentalId
 from app.ledger import Movement
-from app.wallet import alerts, queries, settling
+from app.wallet import queries, settling
 from app.wallet.meter import SETTLE_SECONDS, Meter, share
+from app.wallet.noticing import notice
 
 LOST = Counter("hourglass_overrun_seconds", "Seconds that ran past their money since we were late: our loss")
 
@@ -61,7 +62,7 @@ async def settle(session: AsyncSession, due: Sequence[Due], *, at: datetime) -> 
         after += settlement.meters
     await ledger.post_many(session, movements)
     await save(session, after, at=at)
-    await alerts.cross_levels(session, list(wallets), at=at)
+    await notice(session, list(wallets), at=at)
     LOST.inc(sum(meter.overrun_seconds for meter in after) - sum(row["overrun_seconds"] for row in rows))
     return len(after)
 
