@@ -28,22 +28,26 @@ from app.kit.private_files import keep_private, read_private
 from app.kit.rls import API, AUTH, WORKER
 from app.kit.schema import role_url
 from app.kit.vault import Vault
+from app.mail import LogOutlet, Mailbox, Outlet, Smtp
 from app.providers import LambdaProvider, Provider, VastProvider, WireOptions
 from app.rentals.tools import Limits, PlatformKey, Tools
 from app.settings import Settings, SettingsError
 from app.tenancy import Authenticator
+from app.topups import LiveKeyError, Stripe, TopupTools
 from app.web import Cursors, Limiter
 from app.web.principal import Authenticate
 
 _PROVIDER_CALLS = Counter(
-    "hourglass_provider_calls", "HTTP calls to clouds by operation and outcome", ["provider", "operation", "outcome"]
+    "hourglass_provider_calls",
+    "HTTP calls to clouds and to Stripe by operation and outcome",
+    ["provider", "operation", "outcome"],
 )
-_PROVIDER_SECONDS = Histogram("hourglass_provider_call_seconds", "How long clouds took", ["provider", "operation"])
+_PROVIDER_SECONDS = Histogram("hourglass_provider_call_seconds", "How long they took", ["provider", "operation"])
 
 
 @dataclass(frozen=True, slots=True)
 class ApiState:
-    """What the API process works with; it stands in ``app.state.hourglass``. Holds no cloud credentials."""
+    """What the API process works with; it stands in ``app.state.hourglass``. Holds no cloud's credentials."""
 
     db: Database
     auth_db: Database
@@ -52,6 +56,7 @@ class ApiState:
     cursors: Cursors
     limiter: Limiter
     vault: Vault
+    topups: TopupTools
 
     @property
     def authenticate(self) -> Authenticate:
@@ -63,20 +68,39 @@ class ApiState:
         try:
             await self.authenticator.write_last_used()
         finally:
+            await _close_stripe(self.topups)
             await self.db.aclose()
             await self.auth_db.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """What the worker process works with."""
+
+    tools: Tools
+    topups: TopupTools
+    outlet: Outlet
+    sender: Mailbox
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for provider in self.tools.providers.values():
+            await provider.aclose()
+        await _close_stripe(self.topups)
+        await self.tools.db.aclose()
 
 
 def new_api_state(settings: Settings) -> ApiState:
     """Return the API's state; connections are made when first needed.
 
     Raises:
-        SettingsError: no secret, or no database.
+        SettingsError: no secret, no database, or a live key for a Stripe on this machine.
     """
     secret = secret_of(settings)
+    db = Database.connect(database_url(settings, API), role="api", pool_size=settings.api_connections_max)
     auth_db = Database.connect(database_url(settings, AUTH), role="auth", pool_size=settings.auth_connections_max)
     return ApiState(
-        db=Database.connect(database_url(settings, API), role="api", pool_size=settings.api_connections_max),
+        db=db,
         auth_db=auth_db,
         clock=SystemClock(),
         authenticator=Authenticator(auth_db, pepper_of(secret)),
@@ -87,7 +111,19 @@ def new_api_state(settings: Settings) -> ApiState:
             failures_per_address=settings.failed_sign_ins_per_minute_per_address,
         ),
         vault=Vault(secret),
+        topups=_topup_tools(settings, db),
     )
+
+
+def new_worker_state(settings: Settings) -> WorkerState:
+    """Return the worker's state; connections are made when first needed.
+
+    Raises:
+        SettingsError: no secret, no database, a live key for a Stripe on this machine, or mail that can't be sent.
+        ExposedFileError: the home's SSH key can be read by others.
+    """
+    tools = new_tools(settings)
+    return WorkerState(tools, _topup_tools(settings, tools.db), _outlet(settings), _sender(settings))
 
 
 def new_tools(settings: Settings) -> Tools:
@@ -104,16 +140,9 @@ def new_tools(settings: Settings) -> Tools:
         platform_key=_platform_key(settings, secret),
         vault=Vault(secret),
         clock=SystemClock(),
-        deployment=settings.deployment or _derived(secret, "deployment").hex()[:8],
+        deployment=_deployment(settings, secret),
         limits_of=_limits_of(settings),
     )
-
-
-async def close_tools(tools: Tools) -> None:
-    """Close every connection of the worker."""
-    for provider in tools.providers.values():
-        await provider.aclose()
-    await tools.db.aclose()
 
 
 def secret_of(settings: Settings) -> bytes:
@@ -163,6 +192,56 @@ def administrator_url(settings: Settings) -> str:
             "use `hourglass up`, which brings its own."
         )
     return settings.database_url.get_secret_value()
+
+
+def _topup_tools(settings: Settings, db: Database) -> TopupTools:
+    return TopupTools(
+        db=db,
+        stripe=_stripe(settings),
+        clock=SystemClock(),
+        public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        deployment=_deployment(settings, secret_of(settings)),
+    )
+
+
+def _stripe(settings: Settings) -> Stripe | None:
+    if settings.stripe_api_key is None:
+        return None
+    try:
+        return Stripe(
+            settings.stripe_api_key.get_secret_value(),
+            base_url=settings.stripe_url,
+            webhook_secrets=[secret.get_secret_value() for secret in settings.stripe_webhook_secrets],
+            deployment=_deployment(settings, secret_of(settings)),
+            on_call=_count_call,
+        )
+    except LiveKeyError as error:
+        raise SettingsError(f"STRIPE_API_KEY does not go with STRIPE_URL: {error}.") from None
+
+
+def _outlet(settings: Settings) -> Outlet:
+    if settings.smtp_url is None:
+        return LogOutlet()
+    try:
+        return Smtp.from_url(settings.smtp_url.get_secret_value())
+    except ValueError as error:
+        raise SettingsError(f"HOURGLASS_SMTP_URL {error}.") from None
+
+
+def _sender(settings: Settings) -> Mailbox:
+    try:
+        return Mailbox.parse(settings.mail_from)
+    except ValueError as error:
+        raise SettingsError(f"HOURGLASS_MAIL_FROM {error}. Set it to an address such as billing@example.com.") from None
+
+
+async def _close_stripe(topups: TopupTools) -> None:
+    if topups.stripe is not None:
+        await topups.stripe.aclose()
+
+
+def _deployment(settings: Settings, secret: bytes) -> str:
+    return settings.deployment or _derived(secret, "deployment").hex()[:8]
 
 
 def _providers(settings: Settings) -> dict[str, Provider]:

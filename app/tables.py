@@ -6,8 +6,10 @@ import app.catalog.models
 import app.events.models
 import app.kit.leases
 import app.ledger.models
+import app.mail.models
 import app.rentals.models
 import app.tenancy.models
+import app.topups.models
 import app.wallet.models
 import app.web.models  # noqa: F401 - imported for what they register
 from app.kit.orm import Base

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 from prometheus_client import Gauge
 
-from app.bootstrap import close_tools, new_tools
+from app.bootstrap import WorkerState, new_worker_state
 from app.catalog.reconcilers import refresh_reconciler, tidy_reconciler
 from app.kit.clock import Clock
 from app.kit.db import Database
@@ -29,6 +29,7 @@ from app.kit.leases import BUCKETS, LEASE_SECONDS, Holding, bucket_name, hold_sh
 from app.kit.log import configure_logs
 from app.kit.reconcile import LAG, Reconciler, Round, Runner
 from app.ledger import reconcilers as ledger_reconcilers
+from app.mail import reconcilers as mail_reconcilers
 from app.rentals import sweeping
 from app.rentals.reconcilers import reconcilers as rental_reconcilers
 from app.rentals.tools import Tools
@@ -50,8 +51,9 @@ class WorkerId(Id):
     prefix = "wrk"
 
 
-def reconcilers_of(tools: Tools) -> list[Reconciler]:
+def reconcilers_of(state: WorkerState) -> list[Reconciler]:
     """Return everything that must become true, by hand."""
+    tools = state.tools
     return [
         refresh_reconciler(tools.db, tools.providers),
         tidy_reconciler(tools.db),
@@ -61,6 +63,8 @@ def reconcilers_of(tools: Tools) -> list[Reconciler]:
         wallet_reconcilers.auditing(tools.db),
         ledger_reconcilers.sealing(tools.db),
         ledger_reconcilers.auditing(tools.db),
+        mail_reconcilers.sending(tools.db, tools.clock, state.outlet, sender=state.sender),
+        mail_reconcilers.tidying(tools.db),
         web_reconcilers.pruning(tools.db),
     ]
 
@@ -185,8 +189,8 @@ def main() -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    tools = new_tools(settings)
-    worker = Worker(tools.db, tools.clock, reconcilers_of(tools), lease_names(tools))
+    state = new_worker_state(settings)
+    worker = Worker(state.tools.db, state.tools.clock, reconcilers_of(state), lease_names(state.tools))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
@@ -198,7 +202,7 @@ async def _serve(settings: Settings) -> None:
     finally:
         if figures is not None:
             await figures.aclose()
-        await close_tools(tools)
+        await state.aclose()
 
 
 def _uvloop() -> asyncio.AbstractEventLoop:

@@ -1,7 +1,14 @@
 import pytest
 from pydantic import ValidationError
 
-from app.bootstrap import administrator_url, database_url, new_api_state, new_tools, secret_of
+from app.bootstrap import (
+    administrator_url,
+    database_url,
+    new_api_state,
+    new_tools,
+    new_worker_state,
+    secret_of,
+)
 from app.kit.private_files import ExposedFileError
 from app.kit.rls import API, WORKER
 from app.settings import Settings, SettingsError, read_settings
@@ -15,7 +22,7 @@ def env(monkeypatch, tmp_path):
     import os
 
     for name in list(os.environ):
-        if name.startswith(("HOURGLASS_", "DATABASE_URL", "VAST_", "LAMBDA_")):
+        if name.startswith(("HOURGLASS_", "DATABASE_URL", "VAST_", "LAMBDA_", "STRIPE_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOURGLASS_HOME", str(tmp_path))
 
@@ -114,6 +121,28 @@ async def test_only_clouds_whose_key_is_set_are_used(env):
     assert not new_tools(env(**given)).providers
     assert list(new_tools(env(**given, LAMBDA_API_KEY="k")).providers) == ["lambda"]
     assert list(new_tools(env(**given, VAST_API_KEY="k")).providers) == ["vast", "lambda"]
+
+
+async def test_a_live_key_is_never_told_to_a_stripe_on_this_machine(env):
+    given = {"HOURGLASS_SECRET": SECRET, "DATABASE_URL": "postgresql://u:p@127.0.0.1/d", "STRIPE_API_KEY": "sk_live_1"}
+    assert new_api_state(env(**given)).topups.stripe.livemode
+    with pytest.raises(SettingsError, match="STRIPE_API_KEY"):
+        new_api_state(env(STRIPE_URL="http://127.0.0.1:8001"))
+    assert not new_api_state(env(STRIPE_API_KEY="sk_test_1")).topups.stripe.livemode
+
+
+def test_two_webhook_secrets_stand_while_one_is_rolled(env):
+    settings = env(STRIPE_WEBHOOK_SECRETS="whsec_new, whsec_old,")
+    assert [secret.get_secret_value() for secret in settings.stripe_webhook_secrets] == ["whsec_new", "whsec_old"]
+
+
+async def test_mail_that_can_not_be_sent_is_told_at_the_start(env):
+    given = {"HOURGLASS_SECRET": SECRET, "DATABASE_URL": "postgresql://u:p@127.0.0.1/d"}
+    for name, value in (("HOURGLASS_SMTP_URL", "http://canary@host"), ("HOURGLASS_MAIL_FROM", "nobody")):
+        with pytest.raises(SettingsError, match=name) as told:
+            new_worker_state(env(**given, **{name: value}))
+        assert "canary" not in str(told.value)
+        env(**{name: ""})
 
 
 def test_settings_can_be_made_in_code():

@@ -4,7 +4,7 @@ import time
 import httpx
 import pytest
 
-from app.bootstrap import new_tools
+from app.bootstrap import new_worker_state
 from app.kit.clock import SystemClock
 from app.kit.db import Database
 from app.kit.figures import FiguresServer
@@ -145,10 +145,10 @@ async def test_reconcilers_have_names_of_their_own_and_every_cloud_a_lease(tmp_p
     settings = Settings(
         secret="s" * 40, database_url="postgresql://u@127.0.0.1:1/none", vast_api_key="k", home=tmp_path
     )
-    tools = new_tools(settings)
-    names = [reconciler.name for reconciler in reconcilers_of(tools)]
+    state = new_worker_state(settings)
+    names = [reconciler.name for reconciler in reconcilers_of(state)]
     assert len(names) == len(set(names)) > 0
-    assert len(lease_names(tools)) == BUCKETS + 1
+    assert len(lease_names(state.tools)) == BUCKETS + 1
 
 
 async def test_figures_and_health_are_told_on_a_port_of_their_own():

@@ -28,6 +28,7 @@ from app.rentals import queries
 from app.rentals.models import AttemptRow, LogRow
 from app.rentals.states import Status, move
 from app.tenancy import Authenticator, KeyTerms, create_key
+from app.topups import TopupTools
 from app.web import SCOPES, Cursors, Limiter
 
 from .calling import Caller
@@ -202,6 +203,7 @@ def new_world(databases, *, vault: Vault | None = None) -> World:
         cursors=Cursors(b"cursor key"),
         limiter=Limiter(per_key=10**7, per_account=10**7, failures_per_address=10**7),
         vault=vault or Vault(b"test"),
+        topups=TopupTools(db=databases.api, stripe=None, clock=clock, public_url="http://api.test", deployment="test"),
     )
     return World(databases, state, create_app(state), clock)
 
