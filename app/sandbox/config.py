@@ -31,3 +31,15 @@ class SandboxConfig:
     """Vast: how far the books of realised charges run behind."""
     rate_limits: bool = False
     """Whether the clouds' documented rate limits hold from the start."""
+    stripe_key: str = "sk_test_sandbox"
+    stripe_webhook_url: str | None = None
+    """Where Stripe's events are sent; nowhere without."""
+    stripe_webhook_secret: str = "whsec_sandbox"  # noqa: S105 - what anybody may know
+    stripe_pages_url: str | None = None
+    """Under which address a browser reaches Stripe's pages; the API's own without."""
+    stripe_retry_seconds: float = 1.0
+    """How long until an event that was not taken is sent again; twice as long each time."""
+    stripe_settle_seconds: float | None = 5.0
+    """How long refunds take whose outcome comes later; None: until told."""
+    stripe_tax_basis_points: int = 0
+    """The tax on checkout sessions with automatic tax."""

@@ -11,7 +11,9 @@ Answers (any operation):
                                ``duplicate_keys``, ``huge``
     ``slow``                   done, answered after ``seconds`` (5); ``mode`` ``drip`` spreads the body over them
 
-The first three and ``no_credit`` come before anything is done, or with ``after_effect`` once it is.
+The first three and ``no_credit`` come before anything is done, or with ``after_effect`` once it is. With Stripe
+(``stripe.…``) the ``mode`` ``kept`` lets the idempotency key repeat a ``server_error`` for ever, as Stripe does once a
+call has begun; ``slow`` waits before the call is done, its key in flight; ``no_credit`` is none of Stripe's.
 
 Offers (``create``):
     ``price_changed``          the price went up 25 % since it was listed
@@ -47,7 +49,16 @@ KINDS = ANSWERS | OFFERS | MACHINES | {"delete_fails"}
 OPERATIONS = frozenset({
     "list_offers", "create", "list_machines", "get_machine", "stop", "start", "reboot", "label", "change_bid",
     "destroy", "list_keys", "add_key", "remove_key", "attach_key", "charges", "account", "images",
-})  # fmt: skip
+}) | frozenset(f"stripe.{call}" for call in (
+    "create_customer", "list_customers", "get_customer", "update_customer", "delete_customer",
+    "list_payment_methods", "get_payment_method", "update_payment_method", "attach_payment_method",
+    "detach_payment_method", "create_session", "list_sessions", "get_session", "expire_session", "list_session_lines",
+    "list_setup_intents", "get_setup_intent", "create_payment_intent", "list_payment_intents",
+    "search_payment_intents", "get_payment_intent", "update_payment_intent", "confirm_payment_intent",
+    "cancel_payment_intent", "list_charges", "get_charge", "create_refund", "list_refunds", "get_refund",
+    "update_refund", "list_disputes", "get_dispute", "list_fraud_warnings", "get_fraud_warning",
+    "list_balance_transactions", "get_balance_transaction", "list_events", "get_event", "create_portal_session",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +71,9 @@ class Fault:
     times: int | None = 1
     """None: for ever."""
     provider: str = "*"
-    """``vast``, ``lambda`` or ``*``."""
+    """``vast``, ``lambda``, ``stripe`` or ``*``."""
     subject: str = "*"
-    """Only calls about the machine with this id or marker."""
+    """Only calls about the machine with this id or marker; with Stripe, those with this id, value or key."""
     probability: float = 1.0
     """Drawn from the sandbox's seed at each matching call."""
     mode: str = ""

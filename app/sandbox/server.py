@@ -27,6 +27,7 @@ from app.sandbox.fleet import Fleet
 from app.sandbox.lambda_cloud.cloud import LambdaCloud
 from app.sandbox.limits import Limiter
 from app.sandbox.machines import Truth
+from app.sandbox.stripe import StripeAccount
 from app.sandbox.vast.cloud import VastCloud
 from app.sandbox.world import CallRecord, World
 
@@ -44,6 +45,7 @@ class Sandbox:
         vast = VastCloud(world, at=at)
         self._clouds = (vast, LambdaCloud(world, at=at))
         self.accidents = Accidents(world, vast)
+        self.stripe = StripeAccount(world, path=None if temporary_home else home / "stripe.jsonl")
         self.url = ""
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -119,6 +121,7 @@ class Sandbox:
         """Close every connection, host and task, and remove a temporary home."""
         self._world.closing.set()
         await self._world.fleet.aclose()
+        await self.stripe.aclose()
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await self._serving
@@ -128,7 +131,11 @@ class Sandbox:
 
     async def _serve(self, host: str, port: int) -> None:
         control = Control(self._world, self._clouds, self.accidents)
-        routes = [*control.routes(), *(route for cloud in self._clouds for route in cloud.routes())]
+        routes = [
+            *control.routes(),
+            *(route for cloud in self._clouds for route in cloud.routes()),
+            *self.stripe.routes(),
+        ]
         app = Starlette(routes=routes)
         app.router.redirect_slashes = False
         listener = socket.create_server((host, port), backlog=1024)
@@ -140,6 +147,7 @@ class Sandbox:
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         await asyncio.wait_for(self._server.ready.wait(), _STARTS_WITHIN_SECONDS)
+        self.stripe.start(self.url)
 
 
 class _Server(uvicorn.Server):
