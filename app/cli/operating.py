@@ -60,15 +60,24 @@ def sandbox(
     host: str = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Where the clouds answer; HOURGLASS_PORT + 1 without.")] = None,
     ssh_port: Annotated[int | None, typer.Option(help="SSH of Lambda machines; HOURGLASS_PORT + 2 without.")] = None,
+    market: Annotated[Path | None, typer.Option(help="A folder with vast-offers.csv and lambda-types.csv.")] = None,
+    stripe_webhooks: Annotated[str | None, typer.Option(metavar="URL", help="Where Stripe's events are sent.")] = None,
+    stripe_pages: Annotated[str | None, typer.Option(metavar="URL", help="Where browsers find Stripe's pages.")] = None,
 ) -> None:
-    """Run stand-ins for the clouds, with their real protocols and machines that take SSH."""
+    """Run stand-ins for the clouds and for Stripe, with their real protocols and machines that take SSH."""
     from app.cli.ports import Ports
     from app.cli.processes import serve_sandbox
     from app.settings import read_settings
 
     settings = read_settings()
     ports = Ports.following(settings.port)
-    serve_sandbox(settings, host=host, port=port or ports.sandbox, ssh_port=ssh_port or ports.machines)
+    config = {
+        "ssh_port": ssh_port or ports.machines,
+        "market": market,
+        "stripe_webhook_url": stripe_webhooks,
+        "stripe_pages_url": stripe_pages,
+    }
+    serve_sandbox(settings, host=host, port=port or ports.sandbox, config=config)
 
 
 def migrate(as_json: AsJson = False) -> None:

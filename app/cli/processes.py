@@ -6,9 +6,11 @@ import asyncio
 import pkgutil
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from app.cli.errors import CliError
 from app.kit.log import LogFile, configure_logs
 from app.settings import Settings
 
@@ -36,20 +38,29 @@ def serve_worker(settings: Settings, *, log: Path | None = None) -> None:
 
 
 def serve_sandbox(
-    settings: Settings, *, host: str, port: int, ssh_port: int, home: Path | None = None, log: Path | None = None
+    settings: Settings, *, host: str, port: int, config: Mapping[str, Any], log: Path | None = None
 ) -> None:
-    """Be the clouds until told to stop."""
+    """Be the clouds and Stripe until told to stop. ``config`` has the values of ``SandboxConfig``.
+
+    Raises:
+        CliError: the config names a market that can't be read.
+    """
     _configure("sandbox", settings, log)
-    asyncio.run(_be_the_clouds(host=host, port=port, ssh_port=ssh_port, home=home))
+    asyncio.run(_be_the_sandbox(host=host, port=port, config=config))
 
 
-async def _be_the_clouds(*, host: str, port: int, ssh_port: int, home: Path | None) -> None:
+async def _be_the_sandbox(*, host: str, port: int, config: Mapping[str, Any]) -> None:
     from app.sandbox import Sandbox, SandboxConfig
 
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    sandbox = await Sandbox.start(SandboxConfig(ssh_port=ssh_port, home=home), host=host, port=port)
+    try:
+        sandbox = await Sandbox.start(SandboxConfig(**config), host=host, port=port)
+    except FileNotFoundError as error:
+        raise CliError(
+            f"There is no {error.filename}. A market is a folder with vast-offers.csv and lambda-types.csv."
+        ) from None
     try:
         await stopping.wait()
     finally:

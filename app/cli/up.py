@@ -39,6 +39,7 @@ _POSTGRES_RESTARTS_SECONDS = 60.0
 """More restarts than that within so long, and something is wrong that another restart won't mend."""
 _CRASHES_AT_START_MAX = 3
 SANDBOX_KEYS = {"vast_api_key": "sandbox-vast-key", "lambda_api_key": "sandbox-lambda-key"}
+SANDBOX_STRIPE_KEY, SANDBOX_STRIPE_SECRET = "sk_test_sandbox", "whsec_sandbox"
 
 
 def up(settings: Settings, *, as_json: bool) -> None:
@@ -139,9 +140,20 @@ class _Supervisor:
         if (url := self._sandbox_url) is None:
             return
         keys = {name: SecretStr(key) for name, key in SANDBOX_KEYS.items()}
-        self._settings = self._settings.changed(
-            vast_url=url, lambda_url=url, lambda_ssh_port=self._ports.machines, **keys
+        settings = self._settings.changed(
+            vast_url=url,
+            lambda_url=url,
+            lambda_ssh_port=self._ports.machines,
+            public_url=self._settings.public_url or self._url,
+            **keys,
         )
+        if settings.stripe_api_key is None:
+            settings = settings.changed(
+                stripe_api_key=SecretStr(SANDBOX_STRIPE_KEY),
+                stripe_url=url,
+                stripe_webhook_secrets=(SecretStr(SANDBOX_STRIPE_SECRET),),
+            )
+        self._settings = settings
 
     def _fork(self, *names: str) -> None:
         """Start some of the processes; the sandbox only when it is needed, and nothing when told to stop."""
@@ -162,14 +174,15 @@ class _Supervisor:
         return Program(name, run, self._home.log_path(name), keeps, at_parents_death=death)
 
     def _be_sandbox(self, settings: Settings) -> None:
-        serve_sandbox(
-            settings,
-            host="127.0.0.1",
-            port=self._ports.sandbox,
-            ssh_port=self._ports.machines,
-            home=self._home.path / "sandbox",
-            log=self._home.log_path("sandbox"),
-        )
+        config = {
+            "ssh_port": self._ports.machines,
+            "home": self._home.path / "sandbox",
+            "stripe_key": SANDBOX_STRIPE_KEY,
+            "stripe_webhook_secret": SANDBOX_STRIPE_SECRET,
+            "stripe_webhook_url": f"{self._url}/v1/webhooks/stripe",
+        }
+        log = self._home.log_path("sandbox")
+        serve_sandbox(settings, host="127.0.0.1", port=self._ports.sandbox, config=config, log=log)
 
     @property
     def _url(self) -> str:

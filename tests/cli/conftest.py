@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-_CLEARED = ("DATABASE_URL", "HOURGLASS_", "VAST_", "LAMBDA_", "XDG_CONFIG_HOME")
+_CLEARED = ("DATABASE_URL", "HOURGLASS_", "VAST_", "LAMBDA_", "STRIPE_", "XDG_CONFIG_HOME")
 
 
 @dataclass
