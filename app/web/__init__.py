@@ -8,7 +8,7 @@ Table: idempotency_keys. Every room above may use this one.
 
 from app.web.answering import answer
 from app.web.etags import check_match, etag
-from app.web.idempotency import Answer, prune_idempotency_keys, replay_or_run
+from app.web.idempotency import Answer, idempotency_key, prune_idempotency_keys, replay_or_run
 from app.web.installing import install, new_router
 from app.web.limiting import Limiter
 from app.web.metrics import RequestMetrics
@@ -35,6 +35,7 @@ __all__ = [
     "calling",
     "check_match",
     "etag",
+    "idempotency_key",
     "install",
     "list_answer",
     "new_router",

@@ -68,7 +68,7 @@ async def replay_or_run(
         IdempotencyMismatch: the key was used for another request.
         IdempotencyInProgress: its twin has not ended within two seconds.
     """
-    reference = (work.account_id, _route(request), _key(request))
+    reference = (work.account_id, _route(request), idempotency_key(request))
     body_hash = await fingerprint(request)
     if not await _claim(work, reference, body_hash):
         return await _replay(work, reference, body_hash)
@@ -77,6 +77,30 @@ async def replay_or_run(
     kept = _json(answer.replayed or answer.body)
     await driver(work.session).execute(_STORE, *reference, status, kept, json.dumps(dict(answer.headers)))
     return Response(_json(answer.body), status, dict(answer.headers), media_type=_MEDIA_TYPE)
+
+
+def idempotency_key(request: Request) -> str:
+    """Return the key of a request, for rooms that keep it on a row of their own.
+
+    Raises:
+        IdempotencyKeyMissing: there is none.
+        ValidationFailed: it has another form.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        raise IdempotencyKeyMissing
+    if not _KEY.fullmatch(key):
+        problem = {
+            "pointer": "header:/Idempotency-Key",
+            "code": "key_form",
+            "message": "must be 1 to 255 visible ASCII",
+        }
+        raise ValidationFailed(errors=[problem])
+    return key
+
+
+def _json(model: BaseModel) -> str:
+    return model.model_dump_json()
 
 
 async def prune_idempotency_keys(session: AsyncSession, *, at: datetime, limit: int = 1000) -> int:
@@ -114,21 +138,3 @@ async def _replay(work: Work, reference: tuple[str, str, str], body_hash: bytes)
 
 def _route(request: Request) -> str:
     return f"{request.method} {request.scope['route'].path}"
-
-
-def _key(request: Request) -> str:
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        raise IdempotencyKeyMissing
-    if not _KEY.fullmatch(key):
-        problem = {
-            "pointer": "header:/Idempotency-Key",
-            "code": "key_form",
-            "message": "must be 1 to 255 visible ASCII",
-        }
-        raise ValidationFailed(errors=[problem])
-    return key
-
-
-def _json(model: BaseModel) -> str:
-    return model.model_dump_json()
