@@ -6,26 +6,74 @@ Tables: auto_topup_rules, topup_attempts; their states are drawn in ``states``.
 Called by wallet (evaluate, in the transaction of every decrease) and by topups (configure, charge, resolve).
 """
 
-from app.refills.evaluating import Below, Trigger, Verdict, ask, find_below, judge
+from app.refills.attempts import (
+    Attempt,
+    DueAttempt,
+    begin_try,
+    find_asked,
+    find_attempt,
+    find_due,
+    find_open,
+    get_incoming,
+    list_attempts,
+    lock_attempt,
+    look_again,
+)
+from app.refills.configuring import configure, new_rule, resume, turn_off
+from app.refills.evaluating import Below, Standing, Trigger, Verdict, ask, find_below, get_standing, judge
 from app.refills.keeping import find_rule, get_threshold
-from app.refills.states import AttemptState
+from app.refills.resolving import (
+    decline,
+    give_up,
+    need_action,
+    note_detached_card,
+    note_payment_by_hand,
+    succeed,
+    suspend,
+)
+from app.refills.states import AttemptState, ResumedRecently
 from app.refills.terms import Card, Consent, Mode, Reason, Rule, State, Terms
 
 __all__ = [
+    "Attempt",
     "AttemptState",
     "Below",
     "Card",
     "Consent",
+    "DueAttempt",
     "Mode",
     "Reason",
+    "ResumedRecently",
     "Rule",
+    "Standing",
     "State",
     "Terms",
     "Trigger",
     "Verdict",
     "ask",
+    "begin_try",
+    "configure",
+    "decline",
+    "find_asked",
+    "find_attempt",
     "find_below",
+    "find_due",
+    "find_open",
     "find_rule",
+    "get_incoming",
+    "get_standing",
     "get_threshold",
+    "give_up",
     "judge",
+    "list_attempts",
+    "lock_attempt",
+    "look_again",
+    "need_action",
+    "new_rule",
+    "note_detached_card",
+    "note_payment_by_hand",
+    "resume",
+    "succeed",
+    "suspend",
+    "turn_off",
 ]

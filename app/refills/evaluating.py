@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -99,16 +99,31 @@ async def ask(
         rule = await find_rule(session, account_id=account_id)
         if rule is None:
             continue
-        standing = Standing(
-            available=wallet.available,
-            owed=wallet.owed,
-            frozen=wallet.frozen,
-            live=account_id in live,
-            need=need,
-            **(await _charged(session, account_id, at)),
-        )
+        standing = await get_standing(session, wallet, account_id=account_id, live=account_id in live, need=need, at=at)
         verdicts.append(await _act(session, rule, standing, trigger=trigger, at=at))
     return verdicts
+
+
+async def get_standing(
+    session: AsyncSession,
+    wallet: ledger.LockedWallet,
+    *,
+    account_id: AccountId,
+    live: bool,
+    at: datetime,
+    need: int = 0,
+) -> Standing:
+    """Return everything a rule is held against."""
+    row = await driver(session).fetchrow(queries.READ_CHARGED, account_id, month_of(at), day_of(at))
+    charged: dict[str, Any] = dict(row or {})
+    return Standing(
+        available=wallet.available,
+        owed=wallet.owed,
+        frozen=wallet.frozen or wallet.restricted,
+        live=live,
+        need=need,
+        **charged,
+    )
 
 
 def judge(rule: Rule, standing: Standing, at: datetime) -> Verdict:
@@ -143,14 +158,9 @@ def _waiting(rule: Rule) -> Verdict:
     return Verdict(rule, because=rule.state)
 
 
-async def _charged(session: AsyncSession, account_id: AccountId, at: datetime) -> dict[str, Any]:
-    row = await driver(session).fetchrow(queries.READ_CHARGED, account_id, month_of(at), day_of(at))
-    return dict(row or {})
-
-
 async def _act(session: AsyncSession, rule: Rule, standing: Standing, *, trigger: Trigger, at: datetime) -> Verdict:
     verdict = judge(rule, standing, at)
-    await change(session, rule, verdict.rule, at=at)
+    verdict = replace(verdict, rule=await change(session, rule, verdict.rule, at=at))
     card = verdict.rule.card
     if not verdict.amount or card is None:
         return verdict
@@ -176,4 +186,4 @@ async def _act(session: AsyncSession, rule: Rule, standing: Standing, *, trigger
         "trigger": trigger,
     }
     await record(session, Event(account_id, account_id, "auto_topup.created", at, data=told))
-    return Verdict(verdict.rule, verdict.amount, None, attempt_id)
+    return replace(verdict, attempt_id=attempt_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 
 import asyncpg
@@ -14,6 +15,7 @@ from app.kit.db import driver
 from app.kit.ids import AccountId
 from app.kit.leases import bucket_of
 from app.refills import queries
+from app.refills.mailing import write_mail
 from app.refills.terms import Card, Consent, Mode, Reason, Rule, State, Terms
 
 
@@ -34,22 +36,28 @@ async def add(session: AsyncSession, rule: Rule, *, actor: str, at: datetime) ->
     await _tell(session, None, rule, actor=actor, at=at)
 
 
-async def change(session: AsyncSession, before: Rule, after: Rule, *, at: datetime, actor: str = "system") -> None:
-    """Write what has changed of a rule, and tell it when its state did. The caller holds the wallet's lock."""
+async def change(session: AsyncSession, before: Rule, after: Rule, *, at: datetime, actor: str = "system") -> Rule:
+    """Write what has changed of a rule, tell it when its state did, and return it. The caller holds the wallet's lock."""
     if after == before:
-        return
+        return before
+    after = replace(after, version=before.version + 1, updated_at=at)
     await driver(session).execute(queries.SAVE_RULE, *_columns(after, at))
     await _tell(session, before, after, actor=actor, at=at)
+    return after
 
 
 async def _tell(session: AsyncSession, before: Rule | None, after: Rule, *, actor: str, at: datetime) -> None:
     if before is not None and _place(before) == _place(after):
         return
+    account_id = after.account_id
     told: dict[str, object] = {"from": before and before.state, "to": after.state}
     if after.state is not State.OFF:
         told |= {"reason": after.reason, "until": after.until and rfc3339(after.until)}
-    event = Event(after.account_id, after.account_id, f"auto_topup.{after.state}", at, actor=actor, data=told)
-    await record(session, event)
+    await record(session, Event(account_id, account_id, f"auto_topup.{after.state}", at, actor=actor, data=told))
+    if after.state is State.SUSPENDED and after.reason is not Reason.ACTION_REQUIRED:
+        cause = f"auto_topup:{after.version}"
+        mailed = {"reason": after.reason}
+        await write_mail(session, "auto_topup_suspended", mailed, account_id=account_id, cause=cause, at=at)
 
 
 def _place(rule: Rule) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ FIND_BELOW: Final = f"""
 SELECT r.account_id, r.only_while_running FROM auto_topup_rules r JOIN wallets w ON w.account_id = r.account_id
 WHERE r.account_id = ANY($1::text[])
   AND (r.state = 'active' OR r.state IN ('cooling', 'backing_off', 'capped') AND r.until <= $2)
-  AND w.available < r.threshold AND w.owed = 0 AND w.frozen_at IS NULL
+  AND w.available < r.threshold AND w.owed = 0 AND w.frozen_at IS NULL AND w.restricted_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM topup_attempts a WHERE a.account_id = r.account_id AND a.state IN {_OPEN})
 ORDER BY r.account_id
 """  # noqa: S608 - a constant

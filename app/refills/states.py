@@ -51,6 +51,10 @@ NEVER_AGAIN: Final = frozenset(
 DO_NOT_TRY_AGAIN = "do_not_try_again"
 
 
+CONTESTED: Final = frozenset({Reason.DISPUTE, Reason.FRAUD_WARNING})
+"""Only a person's word ends a suspension for these."""
+
+
 class AttemptState(StrEnum):
     """Where an attempt stands."""
 
@@ -94,7 +98,7 @@ def lapsed(rule: Rule, at: datetime) -> Rule:
 def after_success(rule: Rule, at: datetime, *, fingerprint: str | None) -> Rule:
     """A charge succeeded: cool down, and forget the card's failures. A person's or a dispute's word stands."""
     calm = replace(rule, failures=0, bad_fingerprints=_without(rule.bad_fingerprints, fingerprint))
-    if rule.state is State.OFF or rule.reason in (Reason.DISPUTE, Reason.NO_PAYMENT_METHOD):
+    if rule.state is State.OFF or rule.reason in CONTESTED or rule.reason is Reason.NO_PAYMENT_METHOD:
         return calm
     return _moved(calm, State.COOLING, Reason.SUCCESS, until=at + COOL_DOWN)
 
@@ -128,10 +132,13 @@ def after_no_outcome(rule: Rule, at: datetime) -> Rule:
 
 
 def suspended(rule: Rule, reason: Reason) -> Rule:
-    """Stop charging until a person acts. A dispute is not covered up by a lesser reason."""
-    if rule.state is State.OFF or rule.reason is Reason.DISPUTE:
+    """Stop charging until a person acts. A dispute is not covered up by a lesser reason.
+
+    A rule that is off stays off, and remembers a dispute.
+    """
+    if rule.reason in CONTESTED or (rule.state is State.OFF and reason not in CONTESTED):
         return rule
-    return _moved(rule, State.SUSPENDED, reason)
+    return _moved(rule, State.OFF if rule.state is State.OFF else State.SUSPENDED, reason)
 
 
 def card_gone(rule: Rule, payment_method_id: str) -> Rule:
@@ -187,8 +194,8 @@ def configured(rule: Rule, terms: Terms, card: Card, consent: Consent) -> Rule:
     same_card = rule.card is not None and rule.card.fingerprint == card.fingerprint
     if not same_card:
         new = replace(new, failures=0)
-    if rule.reason is Reason.DISPUTE:
-        return _moved(new, State.SUSPENDED, Reason.DISPUTE)
+    if rule.reason in CONTESTED:
+        return _moved(new, State.SUSPENDED, rule.reason)
     if card.fingerprint in rule.bad_fingerprints:
         return _moved(new, State.SUSPENDED, Reason.CARD)
     if same_card and rule.reason is Reason.ACTION_REQUIRED:

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     ACTION_REQUIRED = "action_required"
     NO_PAYMENT_METHOD = "no_payment_method"
     DISPUTE = "dispute"
+    FRAUD_WARNING = "fraud_warning"
     MONTHLY_CAP = "monthly_cap"
 
 
