@@ -1,0 +1,45 @@
+"""An early fraud warning: the card's bank suspects a payment. No money moves; the card is charged no more by itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import ledger
+from app.topups.applying import Applied, Outcome, suspend_refills
+from app.topups.guarding import account_named
+from app.topups.payment_rows import find_customer, find_payment
+from app.topups.stripe_errors import StripeMissing, StripeUnavailable
+from app.topups.telling import News, tell
+from app.topups.tools import TopupTools
+
+
+async def heed_fraud_warning(tools: TopupTools, payment_intent_id: str, *, at: datetime) -> Applied:
+    """Suspend auto-top-up of the account whose payment is suspected. Harmless to repeat.
+
+    Raises:
+        StripeUnavailable, StripeBusy, StripeUnauthorized: Stripe did not answer; nothing was changed.
+    """
+    if tools.stripe is None:
+        raise StripeUnavailable("card payments are not set up")
+    try:
+        facts = await tools.stripe.get_payment(payment_intent_id)
+    except StripeMissing:
+        return Applied(Outcome.FOREIGN, payment_intent_id, reason="missing")
+    account_id = account_named(facts, deployment=tools.deployment)
+    if account_id is None:
+        return Applied(Outcome.FOREIGN, payment_intent_id, status=facts.status, reason="not_ours")
+
+    async def work(session: AsyncSession) -> Applied:
+        customer_id = await find_customer(session, account_id=account_id)
+        if customer_id is None or customer_id != facts.customer_id:
+            return Applied(Outcome.REFUSED, payment_intent_id, account_id, reason="wrong_customer")
+        await ledger.lock_wallet(session, account_id)
+        payment = await find_payment(session, payment_intent_id, account_id=account_id)
+        await suspend_refills(session, account_id=account_id, at=at)
+        told = {"payment_id": payment and payment.id, "last4": payment and payment.last4}
+        await tell(session, [News("payment.fraud_warning", told)], account_id=account_id, at=at)
+        return Applied(Outcome.APPLIED, payment_intent_id, account_id, status=facts.status)
+
+    return await tools.db.run(work, account_id=account_id)
