@@ -7,6 +7,7 @@ in by ``apply_payment`` alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -179,6 +180,16 @@ async def get_checkout(session: AsyncSession, *, account_id: AccountId, checkout
     if found is None:
         raise NotFound("There is no such checkout session.")
     return found
+
+
+async def list_checkouts(
+    session: AsyncSession, *, account_id: AccountId, before: str | None, limit: int
+) -> Sequence[CheckoutRow]:
+    """Return an account's visits, newest first, those made before one of them."""
+    query = select(CheckoutRow).where(CheckoutRow.account_id == account_id)
+    if before is not None:
+        query = query.where(CheckoutRow.id < before)
+    return (await session.scalars(query.order_by(CheckoutRow.id.desc()).limit(limit))).all()
 
 
 async def lock_checkout(session: AsyncSession, *, account_id: AccountId, checkout_id: str) -> CheckoutRow:
