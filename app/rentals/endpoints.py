@@ -20,7 +20,7 @@ from app.rentals.states import Status
 from app.rentals.stopping import stop
 from app.rentals.views import Seen, get_seen, known_id, new_rental_view, rental_view, see
 from app.rentals.wishes import RentalCreate, RentalExtend, RentalPage, RentalReport, RentalUpdate
-from app.wallet import InsufficientBalance, WalletLocked
+from app.wallet import InsufficientBalance, WalletLocked, asking_after
 from app.web import (
     Answer,
     ListAnswer,
@@ -74,6 +74,7 @@ async def create(body: RentalCreate, work: Writing, request: Request) -> Respons
     """Rent the cheapest listing that fits: an hour at its rate is reserved now, billing begins once the GPU is checked.
 
     The answer comes before there is a machine; follow `Location`, or the rental's events, until it is `running`.
+    Where there is too little money, `auto_topup` in the error says whether the card was asked for more.
     """
 
     async def run() -> Answer:
@@ -88,7 +89,11 @@ async def create(body: RentalCreate, work: Writing, request: Request) -> Respons
         headers = {"Location": f"/v1/rentals/{made.rental_id}", "ETag": etag(made.rental_id, 1), **_LOOK_AGAIN}
         return Answer(new_rental_view(made, ask, created_by=work.principal.key_id), headers)
 
-    return await replay_or_run(work, request, status=202, run=run)
+    try:
+        return await replay_or_run(work, request, status=202, run=run)
+    except InsufficientBalance as refused:
+        work.after_rollback.append(asking_after(refused, account_id=work.account_id, at=work.at))
+        raise
 
 
 @router.get(

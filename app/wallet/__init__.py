@@ -6,12 +6,13 @@ Tables: holds, wallet_alerts. States of a hold: waiting → running ⇄ waiting 
 Called by rentals (hold, start, close, refund), by worker (settle) and by the operator (credit).
 """
 
-from app.wallet.alerts import set_low_balance
+from app.wallet.alerts import set_low_balance, watch
 from app.wallet.crediting import credit_adjustment, open_wallet, unfreeze
 from app.wallet.ending import EndingHold, find_ending
 from app.wallet.errors import InsufficientBalance, WalletLocked, WalletRestricted
 from app.wallet.holds import Settled, close, hold, lock, pause, refund_host_fault, start
 from app.wallet.meter import Meter
+from app.wallet.noticing import asking_after, notice, refill
 from app.wallet.reading import Balance, HoldView, find_holds, get_balance, list_holds
 from app.wallet.receiving import claw_back, receive
 from app.wallet.renewing import Due, find_due, settle
@@ -26,6 +27,7 @@ __all__ = [
     "Settled",
     "WalletLocked",
     "WalletRestricted",
+    "asking_after",
     "claw_back",
     "close",
     "credit_adjustment",
@@ -36,12 +38,15 @@ __all__ = [
     "hold",
     "list_holds",
     "lock",
+    "notice",
     "open_wallet",
     "pause",
     "receive",
+    "refill",
     "refund_host_fault",
     "set_low_balance",
     "settle",
     "start",
     "unfreeze",
+    "watch",
 ]

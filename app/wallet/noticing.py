@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import refills
 from app.kit.db import driver
 from app.kit.ids import AccountId
+from app.kit.money import Money, dollars
 from app.wallet import alerts, queries
+from app.wallet.errors import InsufficientBalance
 
 
 async def notice(session: AsyncSession, account_ids: Sequence[AccountId], *, at: datetime) -> None:
@@ -36,3 +38,34 @@ async def refill(
     low = [found.account_id for found in below]
     rows = await driver(session).fetch(queries.FIND_LIVE, low)
     return await refills.ask(session, low, live={AccountId(row["account_id"]) for row in rows}, at=at, trigger=trigger)
+
+
+def asking_after(
+    refused: InsufficientBalance, *, account_id: AccountId, at: datetime
+) -> Callable[[AsyncSession], Awaitable[None]]:
+    """Return what to do once a refusal is undone: ask the card, and say in the refusal what came of it.
+
+    What was refused counts as live: it is being started. The charge covers its cost as well, where the cap leaves room.
+    """
+    need = Money.parse(str(refused.extra["required"])).micros
+
+    async def ask(session: AsyncSession) -> None:
+        told: dict[str, object] = {"state": refills.State.OFF}
+        rule = await refills.find_rule(session, account_id=account_id)
+        if rule is not None and rule.state is not refills.State.OFF:
+            [verdict] = await refills.ask(
+                session,
+                [account_id],
+                live={account_id},
+                at=at,
+                trigger=refills.Trigger.INSUFFICIENT_BALANCE,
+                need=need,
+            )
+            told = {"state": verdict.rule.state}
+            if (attempt := await refills.find_open(session, account_id=account_id)) is not None:
+                told |= {"attempt_id": attempt.id, "amount": dollars(attempt.amount)}
+            elif verdict.because is not None and verdict.because != verdict.rule.state:
+                told["because"] = verdict.because
+        refused.extra["auto_topup"] = told
+
+    return ask

@@ -8,15 +8,18 @@ is sent, and a commit that failed is told as an error:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import structlog
 from fastapi import Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.kit.db import Database
+from app.kit.errors import AppError
 from app.kit.ids import AccountId
 from app.web.errors import Unauthorized
 from app.web.exchange import exchange_of, state_of
@@ -24,6 +27,7 @@ from app.web.paging import Cursors, Page, Position
 from app.web.principal import SCOPES, Principal
 
 _BEARER = b"bearer "
+_log = structlog.get_logger("hourglass.web")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,11 @@ class Work:
     cursors: Cursors
     after_commit: list[Callable[[], None]] = field(default_factory=list)
     """What to do once the transaction stands, such as forgetting what a cache holds. Must not raise."""
+    after_rollback: list[Callable[[AsyncSession], Awaitable[None]]] = field(default_factory=list)
+    """What follows from a refusal, in a transaction of its own once this one is undone; the refusal is told all the same.
+
+    May add to the error that the endpoint raised. May be run twice when the database was away for a moment.
+    """
 
     @property
     def account_id(self) -> AccountId:
@@ -72,9 +81,15 @@ class _Working(_Bearer):
         state = state_of(request)
         at = state.clock.now()
         principal = await _admitted(request, self.required_scope, at)
-        async with state.db.begin(principal.account_id) as session:
-            work = Work(session, principal, at, exchange_of(request.scope).request_id, state.cursors)
-            yield work
+        work: Work | None = None
+        try:
+            async with state.db.begin(principal.account_id) as session:
+                work = Work(session, principal, at, exchange_of(request.scope).request_id, state.cursors)
+                yield work
+        except AppError:
+            if work is not None:
+                await _follow_up(state.db, work)
+            raise
         for callback in work.after_commit:
             callback()
 
@@ -97,6 +112,15 @@ def calling(scope: str | None) -> _Calling:
 def required_scope(dependency: object) -> str | None:
     """Return the scope that a dependency asks for; None when it is not one of these, or takes any valid key."""
     return dependency.required_scope if isinstance(dependency, _Bearer) else None
+
+
+async def _follow_up(db: Database, work: Work) -> None:
+    """Do what follows from a refusal; whatever happens here, the caller is told the refusal."""
+    for callback in work.after_rollback:
+        try:
+            await db.run(callback, account_id=work.account_id)
+        except Exception as error:  # noqa: BLE001 - the refusal is the answer
+            _log.warning("follow_up_failed", request_id=work.request_id, error=type(error).__name__)
 
 
 async def _admitted(request: Request, scope: str | None, at: datetime) -> Principal:

@@ -147,6 +147,27 @@ async def commit_order(work: Writing, request: Request):
     return answer(Thing(name="done"))
 
 
+@router.post("/refused", response_model=Thing)
+async def refused(body: Thing, work: Writing, request: Request):
+    """Write, be refused, and do what follows from that."""
+    error = NotFound()
+    effects = request.app.state.hourglass.effects
+    await work.session.execute(text("CREATE TEMPORARY TABLE undone (n INT) ON COMMIT PRESERVE ROWS"))
+
+    async def follow_up(session):
+        found = (await session.execute(text("SELECT to_regclass('pg_temp.undone')"))).scalar()
+        account = (await session.execute(text("SELECT current_setting('app.account_id')"))).scalar()
+        effects.append(f"{found} {account == work.account_id}")
+        error.extra["followed"] = True
+        if body.name == "fails":
+            raise ZeroDivisionError
+
+    work.after_rollback.append(follow_up)
+    if body.name == "passes":
+        return answer(body)
+    raise error
+
+
 @pytest.fixture
 def state():
     made = State()

@@ -133,5 +133,21 @@ async def test_what_waits_for_the_commit_is_left_out_when_it_fails(db_client, db
     assert "after commit" not in db_state.effects
 
 
+async def test_what_follows_from_a_refusal_is_done_once_it_is_undone_and_may_add_to_it(db_client, db_state):
+    told = await db_client.post("/v1/refused", json={"name": "x"})
+    assert (told.status_code, told.json()["code"], told.json()["followed"]) == (404, "not_found", True)
+    assert db_state.effects == ["None True"]
+
+
+async def test_a_follow_up_that_fails_leaves_the_refusal_as_it_is(db_client, db_state):
+    told = await db_client.post("/v1/refused", json={"name": "fails"})
+    assert (told.status_code, told.json()["code"]) == (404, "not_found")
+
+
+async def test_nothing_follows_from_a_success(db_client, db_state):
+    assert (await db_client.post("/v1/refused", json={"name": "passes"})).status_code == 200
+    assert db_state.effects == []
+
+
 def test_a_principal_does_not_carry_its_secret():
     assert "secret" not in Principal.__slots__
