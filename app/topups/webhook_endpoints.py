@@ -7,7 +7,7 @@ bearer and no limit per address: the signature says who speaks, and Stripe may s
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Protocol, cast
+from typing import Final
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -15,14 +15,15 @@ from prometheus_client import Counter
 
 from app.kit.errors import AppError
 from app.topups import event_queue
+from app.topups.edge import stripe_of, tools_of
+from app.topups.errors import CardPaymentsNotSetUp
 from app.topups.facts import EventFacts
 from app.topups.gateway import API_VERSION
 from app.topups.signatures import InvalidSignature, MalformedEvent
 from app.topups.tools import TopupTools
 from app.topups.webhook_errors import WebhookSignatureInvalid, WebhookUnreadable, WebhookWrongMode
 from app.web import responses_for
-from app.web.errors import BodyTooLarge, Unavailable
-from app.web.exchange import state_of
+from app.web.errors import BodyTooLarge
 
 log = structlog.get_logger(__name__)
 
@@ -49,12 +50,14 @@ _SIGNATURE_HEADER: Final = {
     operation_id="receive_stripe_event",
     status_code=200,
     response_class=Response,
-    responses=responses_for(WebhookSignatureInvalid, WebhookUnreadable, WebhookWrongMode, BodyTooLarge, Unavailable),
+    responses=responses_for(
+        WebhookSignatureInvalid, WebhookUnreadable, WebhookWrongMode, BodyTooLarge, CardPaymentsNotSetUp
+    ),
     openapi_extra={"parameters": [_SIGNATURE_HEADER]},
 )
 async def receive(request: Request) -> Response:
     """Take an event from Stripe: stored once however often it is sent, and acknowledged when it is stored."""
-    tools = _tools(request)
+    tools = tools_of(request)
     at = tools.clock.now()
     event = _verified(tools, await _raw(request), request.headers.get("stripe-signature"), at=at)
     async with tools.db.begin_unscoped() as session:
@@ -83,15 +86,14 @@ async def _raw(request: Request) -> bytes:
 
 
 def _verified(tools: TopupTools, body: bytes, signature: str | None, *, at: datetime) -> EventFacts:
-    if tools.stripe is None:
-        raise _refused(Unavailable("Card payments are not set up."))
+    stripe = stripe_of(tools)
     try:
-        event = tools.stripe.construct_event(body, signature, at=at)
+        event = stripe.construct_event(body, signature, at=at)
     except InvalidSignature:
         raise _refused(WebhookSignatureInvalid()) from None
     except MalformedEvent:
         raise _refused(WebhookUnreadable()) from None
-    if event.livemode is not tools.stripe.livemode:
+    if event.livemode is not stripe.livemode:
         raise _refused(WebhookWrongMode())
     if event.api_version != API_VERSION:
         # Taken all the same: only ids are read from it, and the object itself is asked for in our own version.
@@ -103,11 +105,3 @@ def _verified(tools: TopupTools, body: bytes, signature: str | None, *, at: date
 def _refused(error: AppError) -> AppError:
     RECEIVED.labels(error.code).inc()
     return error
-
-
-class _State(Protocol):
-    topups: TopupTools
-
-
-def _tools(request: Request) -> TopupTools:
-    return cast("_State", state_of(request)).topups

@@ -1,0 +1,131 @@
+"""What must become true of what Stripe tells.
+
+- handling: every stored event has been looked into. Twice: the object is looked at again and agrees. Never: the sweep of
+  payments and the daily comparison come to the same, later.
+- sweeping: every event that Stripe lists is stored. Twice: it is there. Never: what no message brought is found by the
+  daily comparison alone.
+- forgetting: handled events older than 90 days are gone. Twice: nothing is left. Never: the table grows.
+
+Handling is divided by buckets; sweeping is for the worker that holds the first of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.kit.db import is_transient
+from app.kit.leases import StaleFenceError, bucket_name, fenced
+from app.kit.reconcile import Reconciler, Round
+from app.topups import event_queue
+from app.topups.handling import Group, grouped, look_at
+from app.topups.stripe_errors import StripeBusy, StripeUnauthorized, StripeUnavailable, StripeUnknown
+from app.topups.sweeping import sweep
+from app.topups.tools import TopupTools
+
+log = structlog.get_logger(__name__)
+
+FIRST_BUCKET: Final = bucket_name(0)
+KEPT: Final = timedelta(days=90)
+"""How long a handled event can still be looked up."""
+
+_OUTAGES = (StripeUnavailable, StripeBusy, StripeUnauthorized, StripeUnknown)
+
+
+def handling(tools: TopupTools) -> Reconciler:
+    """Return the reconciler that looks into what Stripe told."""
+
+    async def find(this: Round, limit: int) -> list[Group]:
+        async with tools.db.begin_unscoped() as session:
+            due = await event_queue.find_due(session, at=this.at, buckets=this.holding.buckets, limit=limit)
+        return grouped(due)
+
+    async def step(this: Round, group: Group) -> str:
+        try:
+            handled = await look_at(tools, group.pointer, at=this.at)
+        except StaleFenceError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the event stays in the queue
+            return await _again(tools, this, group, error)
+
+        async def note(session: AsyncSession) -> None:
+            for event in group.events:
+                await event_queue.end(session, event, state=handled.state, outcome=handled.outcome, at=this.at)
+
+        await _note(tools, this, group, note)
+        return handled.outcome
+
+    return Reconciler(name="topups.events", every_seconds=1.0, batch=500, find=find, step=step)
+
+
+def sweeping(tools: TopupTools) -> Reconciler:
+    """Return the reconciler that reads Stripe's own list of events."""
+
+    async def find(this: Round, _limit: int) -> list[str]:
+        return ["events"] if tools.stripe is not None and this.holding.holds(FIRST_BUCKET) else []
+
+    async def step(this: Round, _item: str) -> str:
+        if tools.stripe is None:
+            return "not_set_up"
+        swept = await sweep(tools.db, tools.stripe, at=this.at)
+        return "found_missed" if swept.new else "nothing_missed"
+
+    return Reconciler(
+        name="topups.sweeping",
+        every_seconds=300.0,
+        batch=1,
+        find=find,
+        step=step,
+        concurrency=1,
+        step_seconds_max=1800.0,
+    )
+
+
+def forgetting(tools: TopupTools) -> Reconciler:
+    """Return the reconciler that forgets old events, some at a time so that no lock lasts, and counts what waits."""
+
+    async def find(this: Round, _limit: int) -> list[str]:
+        return ["events"] if this.holding.holds(FIRST_BUCKET) else []
+
+    async def step(this: Round, _item: str) -> str:
+        async with tools.db.begin_unscoped() as session:
+            event_queue.WAITING.set(await event_queue.count_waiting(session))
+        while True:
+            async with tools.db.begin_unscoped() as session:
+                if await event_queue.prune(session, before=this.at - KEPT, limit=1000) < 1000:  # noqa: PLR2004 - the same
+                    return "forgotten"
+
+    return Reconciler(name="topups.forgetting", every_seconds=60.0, batch=1, find=find, step=step)
+
+
+async def _again(tools: TopupTools, this: Round, group: Group, error: Exception) -> str:
+    """Put a group back into the queue: at once after an outage, with growing pauses after anything else."""
+    reason = f"{type(error).__name__} {error}" if isinstance(error, _OUTAGES) else type(error).__name__
+    outage = isinstance(error, _OUTAGES) or is_transient(error)
+    log.warning("stripe.event_failed", pointer=str(group), reason=reason, outage=outage, exc_info=not outage)
+    given_up: list[bool] = []
+
+    async def note(session: AsyncSession) -> None:
+        given_up.clear()
+        for event in group.events:
+            if outage:
+                await event_queue.put_off(session, event, reason=reason, at=this.at)
+            else:
+                given_up.append(await event_queue.note_failure(session, event, reason=reason, at=this.at))
+
+    await _note(tools, this, group, note)
+    return "put_off" if outage else "given_up" if any(given_up) else "failed"
+
+
+async def _note(tools: TopupTools, this: Round, group: Group, note: Callable[[AsyncSession], Awaitable[None]]) -> None:
+    """Write what came of a group, if this worker still holds it."""
+
+    async def work(session: AsyncSession) -> None:
+        await fenced(session, this.holding, {bucket_name(event.bucket) for event in group.events})
+        await note(session)
+
+    await tools.db.run(work)

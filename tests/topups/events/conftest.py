@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.topups.events.worlds import closed, opened_world
+
+
+@pytest.fixture
+async def world(fresh_databases):
+    opened = await opened_world(fresh_databases)
+    yield opened
+    await closed(opened)
