@@ -17,7 +17,9 @@ _PRICE: Spec = {
 }
 _USAGE = ("off_session", "on_session")
 CREATE: Spec = {
+    "adaptive_pricing": {"enabled": bool},
     "allow_promotion_codes": bool,
+    "allowed_payment_method_types": [("card", "us_bank_account")],
     "automatic_tax": {"enabled!": bool},
     "billing_address_collection": ("auto", "required"),
     "cancel_url": str,

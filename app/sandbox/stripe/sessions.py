@@ -128,7 +128,7 @@ class Sessions:
         return lines
 
     def _set_up(self, session: Obj, params: Params) -> Obj:
-        if not params.get("currency") and not params.get("payment_method_types"):
+        if not any(params.get(name) for name in ("currency", "allowed_payment_method_types", "payment_method_types")):
             raise StripeRefusal(
                 400, "Missing required param: currency. In setup mode it is required with dynamic payment methods.",
                 code="parameter_missing", param="currency",
@@ -179,7 +179,9 @@ def _blank(params: Params) -> Obj:
     types = ["card", "us_bank_account"] if params["mode"] == "payment" else ["card"]
     return {
         "object": "checkout.session",
-        "adaptive_pricing": {"enabled": True} if params["mode"] == "payment" else None,
+        "adaptive_pricing": {"enabled": params.get("adaptive_pricing", {}).get("enabled") is not False}
+        if params["mode"] == "payment"
+        else None,
         "after_expiration": None,
         "allow_promotion_codes": params.get("allow_promotion_codes"),
         "amount_subtotal": None,
@@ -218,7 +220,8 @@ def _blank(params: Params) -> Obj:
         "payment_method_collection": "if_required",
         "payment_method_configuration_details": None,
         "payment_method_options": {},
-        "payment_method_types": params.get("payment_method_types") or types,
+        "payment_method_types": params.get("payment_method_types")
+        or [kind for kind in types if kind in (params.get("allowed_payment_method_types") or types)],
         "payment_status": "unpaid",
         "permissions": None,
         "phone_number_collection": {"enabled": False},
