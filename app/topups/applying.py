@@ -13,12 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import ledger, refills
 from app.kit.ids import AccountId, PaymentId
 from app.topups.converging import Credit, DebitDispute, Effect, effects, share_of
+from app.topups.customers import find_customer
+from app.topups.edge import stripe_of
 from app.topups.enacting import Desk, enact
 from app.topups.facts import PaymentFacts
 from app.topups.following import follow
 from app.topups.guarding import account_named, refusal
-from app.topups.payment_rows import ClaimedElsewhereError, add_dispute, find_asked, find_customer, open_books
-from app.topups.stripe_errors import StripeMissing, StripeUnavailable
+from app.topups.payment_rows import ClaimedElsewhereError, add_dispute, find_asked, open_books
+from app.topups.stripe_errors import StripeMissing
 from app.topups.telling import News, debt_news, tell
 from app.topups.tools import TopupTools
 
@@ -62,11 +64,10 @@ async def apply_payment(tools: TopupTools, payment_intent_id: str, *, at: dateti
     """Make the ledger say what Stripe says of one payment now: credit, refunds and disputes. Harmless to repeat.
 
     Raises:
-        StripeUnavailable, StripeBusy, StripeUnauthorized: Stripe did not answer; nothing was changed.
+        CardPaymentsNotSetUp: there is no Stripe here.
+        GatewayError: Stripe did not answer; nothing was changed.
     """
-    stripe = tools.stripe
-    if stripe is None:
-        raise StripeUnavailable("card payments are not set up")
+    stripe = stripe_of(tools)
     try:
         facts = await stripe.get_payment(payment_intent_id)
     except StripeMissing:

@@ -8,9 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ledger
 from app.topups.applying import Applied, Outcome, suspend_refills
+from app.topups.customers import find_customer
+from app.topups.edge import stripe_of
 from app.topups.guarding import account_named
-from app.topups.payment_rows import find_customer, find_payment
-from app.topups.stripe_errors import StripeMissing, StripeUnavailable
+from app.topups.payment_rows import find_by_intent
+from app.topups.stripe_errors import StripeMissing
 from app.topups.telling import News, tell
 from app.topups.tools import TopupTools
 
@@ -19,12 +21,11 @@ async def heed_fraud_warning(tools: TopupTools, payment_intent_id: str, *, at: d
     """Suspend auto-top-up of the account whose payment is suspected. Harmless to repeat.
 
     Raises:
-        StripeUnavailable, StripeBusy, StripeUnauthorized: Stripe did not answer; nothing was changed.
+        CardPaymentsNotSetUp: there is no Stripe here.
+        GatewayError: Stripe did not answer; nothing was changed.
     """
-    if tools.stripe is None:
-        raise StripeUnavailable("card payments are not set up")
     try:
-        facts = await tools.stripe.get_payment(payment_intent_id)
+        facts = await stripe_of(tools).get_payment(payment_intent_id)
     except StripeMissing:
         return Applied(Outcome.FOREIGN, payment_intent_id, reason="missing")
     account_id = account_named(facts, deployment=tools.deployment)
@@ -36,7 +37,7 @@ async def heed_fraud_warning(tools: TopupTools, payment_intent_id: str, *, at: d
         if customer_id is None or customer_id != facts.customer_id:
             return Applied(Outcome.REFUSED, payment_intent_id, account_id, reason="wrong_customer")
         await ledger.lock_wallet(session, account_id)
-        payment = await find_payment(session, payment_intent_id, account_id=account_id)
+        payment = await find_by_intent(session, payment_intent_id, account_id=account_id)
         await suspend_refills(session, account_id=account_id, at=at)
         told = {"payment_id": payment and payment.id, "last4": payment and payment.last4}
         await tell(session, [News("payment.fraud_warning", told)], account_id=account_id, at=at)

@@ -15,7 +15,7 @@ from app.kit.leases import bucket_of
 from app.topups.converging import FAILED_REFUNDS, SUCCEEDED, PaymentState, PostedDispute, PostedRefund
 from app.topups.facts import DisputeFacts, PaymentFacts, RefundFacts
 from app.topups.guarding import Asked
-from app.topups.models import CheckoutRow, CustomerRow, DisputeRow, PaymentRow, RefundRow
+from app.topups.models import CheckoutRow, DisputeRow, PaymentRow, RefundRow
 
 HELD = frozenset({"held", "submitted", "unknown"})
 """A refund of ours in these states has its money held, and may or may not exist at Stripe."""
@@ -65,13 +65,6 @@ class Books:
         return next((row for row in self.disputes if row.stripe_dispute_id == stripe_dispute_id), None)
 
 
-async def find_customer(session: AsyncSession, *, account_id: AccountId) -> str | None:
-    """Return who an account is at Stripe."""
-    query = select(CustomerRow.customer_id).where(CustomerRow.account_id == account_id)
-    found: str | None = await session.scalar(query)
-    return found
-
-
 async def find_asked(session: AsyncSession, facts: PaymentFacts, *, account_id: AccountId) -> Asked | None:
     """Return what we asked for with a payment, by the row that it names; None when it names none of the account's."""
     if checkout_id := facts.metadata.get("checkout_id"):
@@ -84,7 +77,7 @@ async def find_asked(session: AsyncSession, facts: PaymentFacts, *, account_id: 
     return None
 
 
-async def find_payment(
+async def find_by_intent(
     session: AsyncSession, payment_intent_id: str, *, account_id: AccountId, lock: bool = False
 ) -> PaymentRow | None:
     """Return the row of a payment by Stripe's id, locked if asked, or None."""
@@ -105,7 +98,7 @@ async def open_books(
     Raises:
         ClaimedElsewhereError: the payment belongs to another account.
     """
-    payment = await find_payment(session, facts.payment_intent_id, account_id=account_id, lock=True)
+    payment = await find_by_intent(session, facts.payment_intent_id, account_id=account_id, lock=True)
     if payment is None and facts.status not in (SUCCEEDED, PROCESSING):
         return None
     if payment is None:

@@ -37,7 +37,15 @@ class RefundWish:
     actor: str
 
 
-async def ask_refund(session: AsyncSession, wish: RefundWish, *, account_id: AccountId, at: datetime) -> RefundRow:
+@dataclass(frozen=True, slots=True)
+class AskedRefund:
+    """A refund, and whether it was asked for before with the same key."""
+
+    row: RefundRow
+    replayed: bool
+
+
+async def ask_refund(session: AsyncSession, wish: RefundWish, *, account_id: AccountId, at: datetime) -> AskedRefund:
     """Hold what is to be refunded, and write the refund for the worker to carry out. Once per idempotency key.
 
     Raises:
@@ -48,7 +56,7 @@ async def ask_refund(session: AsyncSession, wish: RefundWish, *, account_id: Acc
     """
     await ledger.lock_wallet(session, account_id)
     if (known := await _find_asked(session, wish, account_id=account_id)) is not None:
-        return known
+        return AskedRefund(known, replayed=True)
     payment = await _lock_payment(session, wish.payment_id, account_id=account_id)
     free = await refundable(session, payment, account_id=account_id, at=at)
     amount = free if wish.amount is None else wish.amount
@@ -83,7 +91,7 @@ async def ask_refund(session: AsyncSession, wish: RefundWish, *, account_id: Acc
     session.add(row)
     await session.flush()
     await tell(session, all_of([refund_news(row, payment, actor=wish.actor)]), account_id=account_id, at=at)
-    return row
+    return AskedRefund(row, replayed=False)
 
 
 async def refundable(session: AsyncSession, payment: PaymentRow, *, account_id: AccountId, at: datetime) -> int:
@@ -112,7 +120,9 @@ async def _find_asked(session: AsyncSession, wish: RefundWish, *, account_id: Ac
         RefundRow.account_id == account_id, RefundRow.idempotency_key == wish.idempotency_key
     )
     row = await session.scalar(query)
-    if row is not None and (row.payment_id != wish.payment_id or wish.amount not in (None, row.amount)):
+    if row is not None and (
+        (row.payment_id, row.reason) != (wish.payment_id, wish.reason) or wish.amount not in (None, row.amount)
+    ):
         raise IdempotencyMismatch
     return row
 
