@@ -23,6 +23,7 @@ from app.ledger import endpoints as ledger_endpoints
 from app.rentals import endpoints as rental_endpoints
 from app.settings import Settings, read_settings
 from app.tenancy import endpoints as tenancy_endpoints
+from app.topups import card_endpoints, checkout_endpoints, payment_endpoints, webhook_endpoints
 from app.wallet import endpoints as wallet_endpoints
 from app.web import RequestMetrics, install
 
@@ -38,6 +39,11 @@ ROUTERS = (
     catalog_endpoints.router,
     wallet_endpoints.router,
     ledger_endpoints.router,
+    checkout_endpoints.router,
+    card_endpoints.router,
+    card_endpoints.public_router,
+    payment_endpoints.router,
+    webhook_endpoints.router,
     *rental_endpoints.ROUTERS,
 )
 """Every room's routes, by hand."""

@@ -34,6 +34,8 @@ from app.rentals import sweeping
 from app.rentals.reconcilers import reconcilers as rental_reconcilers
 from app.rentals.tools import Tools
 from app.settings import Settings, read_settings
+from app.topups import TopupTools, event_reconcilers
+from app.topups.refunding import refunding
 from app.wallet import reconcilers as wallet_reconcilers
 from app.web import reconcilers as web_reconcilers
 
@@ -63,9 +65,22 @@ def reconcilers_of(state: WorkerState) -> list[Reconciler]:
         wallet_reconcilers.auditing(tools.db),
         ledger_reconcilers.sealing(tools.db),
         ledger_reconcilers.auditing(tools.db),
+        *_card_reconcilers(state.topups),
         mail_reconcilers.sending(tools.db, tools.clock, state.outlet, sender=state.sender),
         mail_reconcilers.tidying(tools.db),
         web_reconcilers.pruning(tools.db),
+    ]
+
+
+def _card_reconcilers(topups: TopupTools) -> list[Reconciler]:
+    """What needs Stripe; nothing where no card is taken."""
+    if topups.stripe is None:
+        return []
+    return [
+        event_reconcilers.handling(topups),
+        event_reconcilers.sweeping(topups),
+        event_reconcilers.forgetting(topups),
+        refunding(topups),
     ]
 
 
