@@ -48,10 +48,10 @@ class Disputes:
         Raises:
             StripeRefusal: there is nothing to dispute.
         """
-        rest = charge["amount"] - charge["amount_refunded"]
-        if charge["status"] != "succeeded" or not 0 < (amount or rest) <= charge["amount"]:
+        amount = charge["amount"] - charge["amount_refunded"] if amount is None else amount
+        if charge["status"] != "succeeded" or not 0 < amount <= charge["amount"]:
             raise not_allowed(f"Charge {charge['id']} can't be disputed for that amount.", param="amount")
-        dispute = self._new(charge, amount or rest, reason, inquiry=inquiry)
+        dispute = self._new(charge, amount, reason, inquiry=inquiry)
         self._books.store.add(dispute)
         self._books.change(charge, disputed=True)
         if not inquiry:

@@ -14,7 +14,7 @@ _LIMIT, _LIMIT_MAX = 10, 100
 
 def page(found: Iterable[Obj], params: Params, url: str, *, noun: str) -> Obj:
     """Return one page of objects that come oldest first."""
-    limit = params.get("limit") or _LIMIT
+    limit = _LIMIT if params.get("limit") is None else params["limit"]
     if not 1 <= limit <= _LIMIT_MAX:
         raise StripeRefusal(
             400, f"This value must be between 1 and {_LIMIT_MAX}.", code="parameter_invalid_integer", param="limit"

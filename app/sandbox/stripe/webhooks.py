@@ -84,8 +84,9 @@ class Webhooks:
         if self.url is None or not ({"*", event["type"]} & set(self.types)):
             return
         event["pending_webhooks"] = 1
-        self._store.touch(event)
         trouble = self._draw(event["type"])
+        self._store.notes(event)["lost"] = trouble is not None and trouble.kind == "lose"
+        self._store.touch(event)
         if trouble is None:
             self._send(event)
         elif trouble.kind == "duplicate":
