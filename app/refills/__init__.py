@@ -15,26 +15,30 @@ from app.refills.attempts import (
     find_due,
     find_open,
     get_incoming,
+    keep,
     list_attempts,
     lock_attempt,
-    look_again,
 )
 from app.refills.configuring import configure, new_rule, resume, turn_off
 from app.refills.evaluating import Below, Standing, Trigger, Verdict, ask, find_below, get_standing, judge
 from app.refills.keeping import find_rule, get_threshold
+from app.refills.queries import INCOMING_OF
 from app.refills.resolving import (
     decline,
     give_up,
+    is_needed,
     need_action,
     note_detached_card,
     note_payment_by_hand,
     succeed,
     suspend,
+    withdraw,
 )
 from app.refills.states import AttemptState, ResumedRecently
 from app.refills.terms import Card, Consent, Mode, Reason, Rule, State, Terms
 
 __all__ = [
+    "INCOMING_OF",
     "Attempt",
     "AttemptState",
     "Below",
@@ -64,10 +68,11 @@ __all__ = [
     "get_standing",
     "get_threshold",
     "give_up",
+    "is_needed",
     "judge",
+    "keep",
     "list_attempts",
     "lock_attempt",
-    "look_again",
     "need_action",
     "new_rule",
     "note_detached_card",
@@ -76,4 +81,5 @@ __all__ = [
     "succeed",
     "suspend",
     "turn_off",
+    "withdraw",
 ]

@@ -126,16 +126,30 @@ async def begin_try(
     return begun
 
 
-async def look_again(
-    session: AsyncSession, attempt: Attempt, *, state: AttemptState, next_at: datetime, at: datetime
-) -> Attempt:
-    """Keep what is known of an open attempt and look at it again later. The caller holds the wallet's lock."""
-    if state is not attempt.state:
-        attempt = await move(session, replace(attempt, next_at=next_at), state, at=at)
+async def keep(
+    session: AsyncSession,
+    attempt: Attempt,
+    *,
+    state: AttemptState,
+    at: datetime,
+    next_at: datetime | None = None,
+    payment_intent_id: str | None = None,
+    decline_code: str | None = None,
+) -> None:
+    """Write down what is known of an attempt that was sent and is still open; one that has ended is left as it is."""
+    found = await lock_attempt(session, account_id=attempt.account_id, attempt_id=attempt.id)
+    if not found.is_open:
+        return
+    known = replace(
+        found,
+        next_at=next_at or found.next_at,
+        payment_intent_id=payment_intent_id or found.payment_intent_id,
+        decline_code=decline_code or found.decline_code,
+    )
+    if state is found.state:
+        await _save(session, known)
     else:
-        attempt = replace(attempt, next_at=next_at)
-        await _save(session, attempt)
-    return attempt
+        await move(session, known, state, at=at)
 
 
 async def move(session: AsyncSession, attempt: Attempt, to: AttemptState, *, at: datetime) -> Attempt:

@@ -6,6 +6,12 @@ from typing import Final
 
 _OPEN = "('created', 'submitted', 'unknown')"
 
+INCOMING_OF: Final = f"""
+((SELECT coalesce(sum(a.amount), 0) FROM topup_attempts a WHERE a.account_id = {{0}} AND a.state IN {_OPEN})
+ + (SELECT coalesce(sum(c.amount), 0) FROM checkouts c WHERE c.account_id = {{0}} AND c.state = 'processing'))::bigint
+"""  # noqa: S608 - a constant
+"""What is on its way into a wallet: attempts that are open, and payments by hand whose money takes its time."""
+
 # Rules whose wallet stands below its threshold and that may ask now. Empty for nearly every batch.
 FIND_BELOW: Final = f"""
 SELECT r.account_id, r.only_while_running FROM auto_topup_rules r JOIN wallets w ON w.account_id = r.account_id
@@ -44,7 +50,7 @@ READ_THRESHOLD: Final = "SELECT threshold FROM auto_topup_rules WHERE account_id
 
 # What was charged and is in flight: in the month (asked for or resolved in it, and all that is open) and in the day.
 READ_CHARGED: Final = f"""
-SELECT coalesce(sum(amount) FILTER (WHERE state IN {_OPEN}), 0)::bigint AS incoming,
+SELECT {INCOMING_OF.format("$1")} AS incoming,
        coalesce(bool_or(state IN {_OPEN}), false) AS in_flight,
        coalesce(sum(amount) FILTER (WHERE state IN {_OPEN}
            OR state = 'succeeded' AND (created_at >= $2 OR resolved_at >= $2)), 0)::bigint AS month_total,
@@ -84,6 +90,4 @@ UPDATE topup_attempts SET state = $3, decline_code = $4, advice_code = $5, payme
 WHERE account_id = $1 AND id = $2
 """
 
-SUM_INCOMING: Final = f"""
-SELECT coalesce(sum(amount), 0)::bigint FROM topup_attempts WHERE account_id = $1 AND state IN {_OPEN}
-"""  # noqa: S608 - a constant
+SUM_INCOMING: Final = f"SELECT {INCOMING_OF.format('$1')}"

@@ -139,12 +139,12 @@ async def give_up(session: AsyncSession, attempt: Attempt, *, reason: str, at: d
     attempt = await lock_attempt(session, account_id=attempt.account_id, attempt_id=attempt.id)
     if not attempt.is_open:
         return False
-    await cancel(session, attempt, reason=reason, at=at)
+    await withdraw(session, attempt, reason=reason, at=at)
     await _change(session, attempt.account_id, lambda rule: states.after_no_outcome(rule, at), at=at)
     return True
 
 
-async def cancel(session: AsyncSession, attempt: Attempt, *, reason: str, at: datetime) -> None:
+async def withdraw(session: AsyncSession, attempt: Attempt, *, reason: str, at: datetime) -> None:
     """End an attempt of which nothing is at Stripe. The caller holds the wallet's lock."""
     await move(session, attempt, AttemptState.CANCELED, at=at)
     await _tell(session, attempt.account_id, "auto_topup.canceled", _of(attempt) | {"reason": reason}, at=at)
@@ -154,7 +154,14 @@ async def cancel_unsent(session: AsyncSession, *, account_id: AccountId, reason:
     """End an attempt that was not sent yet. One that was goes on to its outcome. The caller holds the wallet's lock."""
     attempt = await find_open(session, account_id=account_id)
     if attempt is not None and attempt.state is AttemptState.CREATED:
-        await cancel(session, attempt, reason=reason, at=at)
+        await withdraw(session, attempt, reason=reason, at=at)
+
+
+async def is_needed(session: AsyncSession, attempt: Attempt) -> bool:
+    """Say whether a wallet is still below the threshold for which an attempt was written. Locks the wallet."""
+    wallet = await ledger.lock_wallet(session, attempt.account_id)
+    rule = await find_rule(session, account_id=attempt.account_id)
+    return rule is not None and wallet.available < rule.terms.threshold and not wallet.owed
 
 
 async def suspend(session: AsyncSession, *, account_id: AccountId, reason: Reason, at: datetime) -> None:

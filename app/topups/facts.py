@@ -148,6 +148,8 @@ class PaymentFacts:
     disputes: tuple[DisputeFacts, ...]
     last_error: str | None
     """The code of the last decline."""
+    last_advice: str | None = None
+    """What Stripe advised after it, such as ``do_not_try_again``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,6 +176,7 @@ def payment(
         refunds=refunds,
         disputes=disputes,
         last_error=_word(error.get("decline_code")) or _word(error.get("code")),
+        last_advice=_word(error.get("advice_code")),
     )
 
 

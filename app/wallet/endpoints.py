@@ -102,7 +102,8 @@ async def _told(work: Work) -> Response:
         f'{{"object":"wallet","available":"{dollars(balance.available)}","reserved":"{dollars(balance.reserved)}",'
         f'"total":"{dollars(balance.total)}","accrued":"{dollars(balance.accrued)}",'
         f'"burn_per_hour":"{dollars(balance.burn_per_hour)}",'
-        f'"runway_seconds":{"null" if runway is None else runway},"incoming":"0.00","owed":"{dollars(balance.owed)}",'
+        f'"runway_seconds":{"null" if runway is None else runway},"incoming":"{dollars(balance.incoming)}",'
+        f'"owed":"{dollars(balance.owed)}",'
         f'"running":{balance.running},"frozen":{"true" if balance.frozen else "false"},'
         f'"alert_below":{"null" if below is None else _quoted(below)},"as_of":"{rfc3339(work.at)}"}}'
     )

@@ -40,6 +40,16 @@ async def refill(
     return await refills.ask(session, low, live={AccountId(row["account_id"]) for row in rows}, at=at, trigger=trigger)
 
 
+async def reconsider(
+    session: AsyncSession, *, account_id: AccountId, at: datetime, trigger: refills.Trigger
+) -> refills.Verdict | None:
+    """Judge an account's rule whatever its balance, and let a wait that is over end; None without a rule."""
+    rows = await driver(session).fetch(queries.FIND_LIVE, [account_id])
+    live = {AccountId(row["account_id"]) for row in rows}
+    verdicts = await refills.ask(session, [account_id], live=live, at=at, trigger=trigger)
+    return verdicts[0] if verdicts else None
+
+
 def asking_after(
     refused: InsufficientBalance, *, account_id: AccountId, at: datetime
 ) -> Callable[[AsyncSession], Awaitable[None]]:

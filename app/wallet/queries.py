@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from app import refills
+
 _METER = (
     "account_id, rental_id, rate, held, charged, billed_seconds, base_seconds, overrun_seconds, max_spend, "
     "started_at, settled_at, funded_until, ends_at, ends_because"
@@ -79,7 +81,8 @@ least(h.held, div(h.rate::numeric * least(
 
 READ_BALANCE: Final = f"""
 SELECT w.available, w.reserved, w.owed, w.seq, w.frozen_at IS NOT NULL AS frozen, r.running, r.burn, r.accrued,
-       (SELECT a.threshold FROM wallet_alerts a WHERE a.account_id = w.account_id AND a.level = 'balance') AS alert_below
+       (SELECT a.threshold FROM wallet_alerts a WHERE a.account_id = w.account_id AND a.level = 'balance') AS alert_below,
+       {refills.INCOMING_OF.format("w.account_id")} AS incoming
 FROM wallets w, LATERAL (
     SELECT count(*) AS running, coalesce(sum(h.rate), 0)::bigint AS burn,
            coalesce(sum(greatest(0, {_ACCRUED})), 0)::bigint AS accrued
@@ -148,6 +151,19 @@ SELECT account_id, level, threshold, value::bigint, available, total FROM fired 
 
 FIND_LIVE: Final = """
 SELECT DISTINCT account_id FROM holds WHERE account_id = ANY($1::text[]) AND state <> 'closed'
+"""
+
+# Rules whose wait is over, and active ones that a decrease should have judged.
+FIND_UNFILLED: Final = """
+SELECT r.account_id, r.bucket FROM auto_topup_rules r JOIN wallets w ON w.account_id = r.account_id
+WHERE r.bucket = ANY($2::smallint[]) AND (
+    r.state IN ('cooling', 'backing_off', 'capped') AND r.until <= $1
+    OR r.state = 'active' AND w.available < r.threshold AND w.owed = 0 AND w.frozen_at IS NULL AND w.restricted_at IS NULL
+       AND (NOT r.only_while_running
+            OR EXISTS (SELECT 1 FROM holds h WHERE h.account_id = r.account_id AND h.state <> 'closed'))
+       AND NOT EXISTS (SELECT 1 FROM topup_attempts a
+                       WHERE a.account_id = r.account_id AND a.state IN ('created', 'submitted', 'unknown')))
+ORDER BY r.account_id LIMIT $3
 """
 
 OPEN_LEVELS: Final = """

@@ -32,6 +32,8 @@ class Balance:
     accrued: int
     alert_below: int | None
     """The customer's own warning level."""
+    incoming: int
+    """On its way from cards, not spendable yet."""
 
     @property
     def total(self) -> int:
