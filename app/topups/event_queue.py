@@ -27,7 +27,7 @@ HANDLED = Counter("hourglass_stripe_events_handled", "Events of Stripe's by what
 DEAD = Counter("hourglass_stripe_events_dead", "Events of Stripe's that were given up: a person must look")
 WAITING = Gauge("hourglass_stripe_events_waiting", "Events of Stripe's that are not handled yet")
 
-TRIES_MAX: Final = 24
+TRIES_MAX: Final = 26
 """With pauses that grow to six hours: somewhat more than three days."""
 _PAUSE_FIRST = timedelta(seconds=5)
 _PAUSE_MAX = timedelta(hours=6)

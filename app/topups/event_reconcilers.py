@@ -26,6 +26,7 @@ from app.topups.handling import Group, grouped, look_at
 from app.topups.stripe_errors import StripeBusy, StripeUnauthorized, StripeUnavailable, StripeUnknown
 from app.topups.sweeping import sweep
 from app.topups.tools import TopupTools
+from app.web.problems import whence
 
 log = structlog.get_logger(__name__)
 
@@ -106,7 +107,7 @@ async def _again(tools: TopupTools, this: Round, group: Group, error: Exception)
     """Put a group back into the queue: at once after an outage, with growing pauses after anything else."""
     reason = f"{type(error).__name__} {error}" if isinstance(error, _OUTAGES) else type(error).__name__
     outage = isinstance(error, _OUTAGES) or is_transient(error)
-    log.warning("stripe.event_failed", pointer=str(group), reason=reason, outage=outage, exc_info=not outage)
+    log.warning("stripe.event_failed", pointer=str(group), reason=reason, **({} if outage else whence(error)))
     given_up: list[bool] = []
 
     async def note(session: AsyncSession) -> None:
