@@ -10,11 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.kit.db import driver
 from app.kit.ids import AccountId
 from app.kit.invariants import Broken, broken_among
-from app.ledger.kinds import ENTRIES, Kind
+from app.ledger.kinds import ENTRIES, PAID_FROM, Kind
 
 _ACCOUNTS_MAX = 500
 
-_ENTRIES = ", ".join(f"('{kind}', '{debit}', '{credit}')" for kind, (debit, credit) in ENTRIES.items())
+_ENTRIES = ", ".join(
+    f"('{kind}', '{paying}', '{credit}')"
+    for kind, (debit, credit) in ENTRIES.items()
+    for paying in sorted({debit} | PAID_FROM.get(kind, frozenset()))
+)
 
 _STATEMENT: Final = f"""
 WITH t AS (
@@ -56,7 +60,6 @@ UNION ALL SELECT 'ledger.below_zero', account_id, seq::text FROM t
     WHERE least(available_after, reserved_after, owed_after) < 0 OR owed_after > 0 AND available_after > 0
 UNION ALL SELECT 'ledger.unknown_entry', account_id, seq::text FROM t
     WHERE (kind, debit, credit) NOT IN ({_ENTRIES})
-      AND NOT (kind = '{Kind.DEBT_REPAID}' AND credit = 'owed' AND debit IN ('funding', 'promo', 'adjustment', 'spend', 'reserved'))
 UNION ALL SELECT 'usage.is_not_the_difference', account_id, seq::text FROM metered
     WHERE amount IS DISTINCT FROM div(rate::numeric * to_s, 3600) - div(rate::numeric * from_s, 3600)
 UNION ALL SELECT 'usage.leaves_or_repeats_seconds', account_id, seq::text FROM metered

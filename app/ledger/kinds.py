@@ -35,6 +35,7 @@ class Kind(StrEnum):
     REFUND_HOLD = "refund_hold"
     REFUND = "refund"
     REFUND_RELEASE = "refund_release"
+    REFUND_REVERSAL = "refund_reversal"
     DISPUTE_HOLD = "dispute_hold"
     DISPUTE_DEBIT = "dispute_debit"
     DISPUTE_RELEASE = "dispute_release"
@@ -62,6 +63,7 @@ ENTRIES: Final[dict[Kind, tuple[Bucket, Bucket]]] = {
     Kind.REFUND_HOLD: (_A, _R),
     Kind.REFUND: (_R, Bucket.FUNDING),
     Kind.REFUND_RELEASE: (_R, _A),
+    Kind.REFUND_REVERSAL: (Bucket.FUNDING, _A),
     Kind.DISPUTE_HOLD: (_A, _R),
     Kind.DISPUTE_DEBIT: (_R, Bucket.FUNDING),
     Kind.DISPUTE_RELEASE: (_R, _A),
@@ -72,7 +74,13 @@ ENTRIES: Final[dict[Kind, tuple[Bucket, Bucket]]] = {
     Kind.INFERENCE_USAGE: (_R, Bucket.SPEND),
     Kind.PROMO_EXPIRY: (_A, Bucket.PROMO),
 }
-"""(debit, credit) of each kind. Only ``debt_repaid`` may be paid from another bucket than the one named here."""
+"""(debit, credit) of each kind, but for what ``PAID_FROM`` says."""
+
+PAID_FROM: Final[dict[Kind, frozenset[Bucket]]] = {
+    Kind.DEBT_REPAID: frozenset({Bucket.FUNDING, Bucket.PROMO, Bucket.ADJUSTMENT, Bucket.SPEND, _R}),
+    Kind.PROMO_EXPIRY: frozenset({_A, _R}),
+}
+"""From which buckets these kinds may be paid, each movement naming its own."""
 
 _OWN = {_A: 0, _R: 1, _O: 2}
 

@@ -27,7 +27,7 @@ from app.ledger.errors import (
     RestrictedError,
     TwinPostedError,
 )
-from app.ledger.kinds import ENTRIES, Bucket, Kind, deltas
+from app.ledger.kinds import ENTRIES, PAID_FROM, Bucket, Kind, deltas
 
 _MOVEMENTS = Metric("hourglass_wallet_movements", "Movements posted, by kind", ["kind"])
 _POSTED = {kind: _MOVEMENTS.labels(kind) for kind in Kind}
@@ -60,7 +60,7 @@ class Movement:
     rental_id: RentalId | None = None
     usage: Usage | None = None
     paid_from: Bucket | None = None
-    """For ``debt_repaid`` alone: the bucket that pays."""
+    """The bucket that pays, for the kinds that may be paid from several."""
     reference: str | None = None
     """The payment, refund, dispute, top-up or lot of credit that it belongs to."""
 
@@ -226,8 +226,8 @@ def _telling_twins() -> Iterator[None]:
 def _check(movement: Movement) -> None:
     if not 0 < movement.amount <= MICROS_MAX:
         raise ValueError("a movement's amount is more than zero and within bounds")
-    if movement.paid_from is not None and movement.kind is not Kind.DEBT_REPAID:
-        raise ValueError("only a repaid debt names the bucket that pays")
+    if movement.paid_from is not None and movement.paid_from not in PAID_FROM.get(movement.kind, ()):
+        raise ValueError("this kind of movement is not paid from that bucket")
 
 
 async def _explain(session: AsyncSession, movement: Movement) -> Balances:

@@ -16,6 +16,17 @@ from app.wallet.noticing import asking_after, notice, reconsider, refill
 from app.wallet.reading import Balance, HoldView, find_holds, get_balance, list_holds
 from app.wallet.receiving import claw_back, receive
 from app.wallet.renewing import Due, find_due, settle
+from app.wallet.reversal_holds import ReversalHold, list_reversal_holds
+from app.wallet.reversals import (
+    debit_dispute,
+    finish_refund,
+    give_back,
+    hold_dispute,
+    hold_refund,
+    release_dispute,
+    release_refund,
+    reverse_dispute,
+)
 
 __all__ = [
     "Balance",
@@ -24,6 +35,7 @@ __all__ = [
     "HoldView",
     "InsufficientBalance",
     "Meter",
+    "ReversalHold",
     "Settled",
     "WalletLocked",
     "WalletRestricted",
@@ -31,12 +43,18 @@ __all__ = [
     "claw_back",
     "close",
     "credit_adjustment",
+    "debit_dispute",
     "find_due",
     "find_ending",
     "find_holds",
+    "finish_refund",
     "get_balance",
+    "give_back",
     "hold",
+    "hold_dispute",
+    "hold_refund",
     "list_holds",
+    "list_reversal_holds",
     "lock",
     "notice",
     "open_wallet",
@@ -45,6 +63,9 @@ __all__ = [
     "reconsider",
     "refill",
     "refund_host_fault",
+    "release_dispute",
+    "release_refund",
+    "reverse_dispute",
     "set_low_balance",
     "settle",
     "start",

@@ -25,6 +25,13 @@ class InsufficientBalance(AppError):
             extra=extra,
         )
 
+    @classmethod
+    def of_refund(cls, *, required: int, available: int) -> InsufficientBalance:
+        """Return the error for a refund of more than is left of its payment."""
+        told = cls.of(required=required, available=available)
+        told.detail = f"{dollars(required)} is to be refunded and {dollars(available)} of the payment is left."
+        return told
+
 
 class WalletLocked(AppError):
     """The wallet is frozen while a difference in its books is looked into; running rentals go on."""

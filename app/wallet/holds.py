@@ -17,9 +17,9 @@ from app.kit.ids import AccountId, RentalId
 from app.kit.leases import bucket_of
 from app.kit.money import cost
 from app.ledger import Kind, Movement
-from app.wallet import queries
+from app.wallet import owing, queries
 from app.wallet.errors import InsufficientBalance, WalletLocked, WalletRestricted
-from app.wallet.meter import slot_of
+from app.wallet.meter import Meter, slot_of
 from app.wallet.noticing import notice
 from app.wallet.receiving import receive
 from app.wallet.renewing import LOST, meter_of, renew_drained, save
@@ -131,17 +131,7 @@ async def close(
     if row["state"] == "running":
         paid = paid_up([before], available=wallet.renewable, at=billable_until)
         movements, [after] = paid.movements, paid.meters
-    if after.held:
-        release = Movement(
-            account_id=account_id,
-            kind=Kind.RELEASE,
-            amount=after.held,
-            idempotency_key=f"release:{rental_id}",
-            at=at,
-            rental_id=rental_id,
-        )
-        movements += ledger.inflow(release, owed=wallet.owed)
-    await ledger.post_many(session, movements)
+    await _release(session, movements, after, owed=wallet.owed, at=at)
     await driver(session).execute(
         queries.CLOSE, account_id, rental_id, after.charged, after.billed_seconds, after.overrun_seconds, at
     )
@@ -184,6 +174,21 @@ async def refund_host_fault(
     await receive(session, refund)
     await driver(session).execute(queries.REFUND, account_id, rental_id, amount)
     return amount
+
+
+async def _release(session: AsyncSession, captures: list[Movement], meter: Meter, *, owed: int, at: datetime) -> None:
+    """Post the last captures of a hold and give back what is left of it, debt first."""
+    release = Movement(
+        account_id=meter.account_id,
+        kind=Kind.RELEASE,
+        amount=meter.held,
+        idempotency_key=f"release:{meter.rental_id}",
+        at=at,
+        rental_id=meter.rental_id,
+    )
+    await ledger.post_many(session, captures if owed or not meter.held else [*captures, release])
+    if owed and meter.held:
+        await owing.give_hold_back(session, release)
 
 
 async def _lock(session: AsyncSession, account_id: AccountId, rental_id: RentalId) -> asyncpg.Record:

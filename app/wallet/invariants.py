@@ -26,14 +26,27 @@ WITH h AS (SELECT * FROM holds WHERE account_id = ANY($1::text[])
            count(*) FILTER (WHERE kind = 'reserve') AS reserves,
            bool_or(kind = 'usage' AND from_s >= to_s) AS backwards
     FROM transfers WHERE account_id = ANY($1::text[]) AND rental_id IS NOT NULL GROUP BY account_id, rental_id
-), other AS (
-    SELECT account_id, sum(CASE 'reserved' WHEN credit THEN amount WHEN debit THEN -amount ELSE 0 END) AS reserved
-    FROM transfers WHERE account_id = ANY($1::text[]) AND rental_id IS NULL GROUP BY account_id
-), held AS (SELECT account_id, sum(held) AS held FROM h GROUP BY account_id
+), r AS (SELECT * FROM reversal_holds WHERE account_id = ANY($1::text[])
+), reversed AS (
+    SELECT account_id, reference, sum(CASE 'reserved' WHEN credit THEN amount WHEN debit THEN -amount ELSE 0 END) AS held,
+           coalesce(sum(amount) FILTER (WHERE kind IN ('refund', 'dispute_debit', 'clawback', 'debt_incurred')), 0) AS debited,
+           coalesce(sum(amount) FILTER (WHERE debit = 'funding'), 0) AS returned
+    FROM transfers WHERE account_id = ANY($1::text[]) AND reference IS NOT NULL AND rental_id IS NULL
+    GROUP BY account_id, reference
+), held AS (SELECT account_id, sum(held) AS held FROM (SELECT account_id, held FROM h UNION ALL SELECT account_id, held FROM r) _
+            GROUP BY account_id
 )
 SELECT 'wallet.reserved_is_not_its_holds' AS name, w.account_id, 'wallet' AS what FROM wallets w
-    LEFT JOIN held USING (account_id) LEFT JOIN other USING (account_id)
-    WHERE w.account_id = ANY($1::text[]) AND w.reserved <> coalesce(held.held, 0) + coalesce(other.reserved, 0)
+    LEFT JOIN held USING (account_id) WHERE w.account_id = ANY($1::text[]) AND w.reserved <> coalesce(held.held, 0)
+UNION ALL SELECT 'reversal.differs_from_the_ledger', account_id, reference FROM r
+    LEFT JOIN reversed t USING (account_id, reference)
+    WHERE r.held <> coalesce(t.held, 0) OR r.debited <> coalesce(t.debited, 0)
+       OR r.kind = 'dispute' AND r.returned <> coalesce(t.returned, 0)
+UNION ALL SELECT 'reversal.holds_money_without_a_row', account_id, reference FROM reversed t
+    LEFT JOIN r USING (account_id, reference) WHERE t.held <> 0 AND r.reference IS NULL
+UNION ALL SELECT 'wallet.restricted_without_a_dispute_or_free_with_one', account_id, 'wallet' FROM wallets w
+    WHERE w.account_id = ANY($1::text[]) AND (w.restricted_at IS NOT NULL) <>
+          EXISTS (SELECT 1 FROM r WHERE r.account_id = w.account_id AND r.state = 'open' AND r.kind = 'dispute')
 UNION ALL SELECT 'hold.differs_from_the_ledger', account_id, rental_id FROM h FULL JOIN told t USING (account_id, rental_id)
     WHERE (h.held, h.charged, h.refunded) IS DISTINCT FROM (t.held::bigint, t.charged::bigint, t.refunded::bigint)
        OR t.reserves IS DISTINCT FROM 1

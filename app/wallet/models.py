@@ -68,3 +68,33 @@ class AlertRow(Base):
     threshold: Mapped[int]
     armed: Mapped[bool]
     fired_at: Mapped[datetime | None]
+
+
+class ReversalHoldRow(Base):
+    """Money held for one refund or dispute, and what came of it. Amounts in micro-dollars."""
+
+    __tablename__ = "reversal_holds"
+    __table_args__ = (
+        CheckConstraint("kind IN ('refund', 'dispute')", name="kind"),
+        CheckConstraint("state IN ('open', 'closed')", name="state"),
+        CheckConstraint("held BETWEEN 0 AND asked", name="held_within_asked"),
+        CheckConstraint("returned BETWEEN 0 AND debited", name="returned_within_debited"),
+        CheckConstraint("state <> 'closed' OR held = 0", name="closed_is_empty"),
+        Index("ix_reversal_holds_account_id", "account_id", postgresql_where=text("state = 'open'")),
+    )
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("wallets.account_id"), primary_key=True)
+    reference: Mapped[str] = mapped_column(primary_key=True)
+    """The refund's or the dispute's id."""
+    kind: Mapped[str]
+    payment_id: Mapped[str]
+    state: Mapped[str]
+    asked: Mapped[int]
+    """What was to be held; for a dispute there may have been less."""
+    held: Mapped[int]
+    debited: Mapped[int]
+    """What has left for it, owed parts included."""
+    returned: Mapped[int]
+    """What of that came back."""
+    created_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]

@@ -192,9 +192,10 @@ async def test_an_inflow_pays_the_debt_first(worker_db, new_account):
     ]
 
 
-async def test_only_a_repaid_debt_names_who_pays(worker_db, account):
-    bad = replace(movement(account), paid_from=Bucket.SPEND)
-    with pytest.raises(ValueError, match="debt"):
+@pytest.mark.parametrize("kind", [Kind.DEPOSIT, Kind.PROMO_EXPIRY])
+async def test_a_kind_is_paid_only_from_where_it_may_be(worker_db, account, kind):
+    bad = replace(movement(account), kind=kind, paid_from=Bucket.SPEND)
+    with pytest.raises(ValueError, match="not paid from"):
         await post(worker_db, bad)
 
 
