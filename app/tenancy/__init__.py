@@ -9,7 +9,7 @@ expired, revoked. Bootstrap opens accounts and gives ``Authenticator`` to the ed
 from app.tenancy.authenticating import Authenticator
 from app.tenancy.keys import KeyTerms, NewKey, create_key
 from app.tenancy.opening import Account, open_account
-from app.tenancy.queries import billing_addresses
+from app.tenancy.queries import billing_addresses, get_account
 from app.tenancy.secrets import is_well_formed
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "NewKey",
     "billing_addresses",
     "create_key",
+    "get_account",
     "is_well_formed",
     "open_account",
 ]
