@@ -43,7 +43,7 @@ async def ensure_customer(tools: TopupTools, *, account_id: AccountId, at: datet
     if row.customer_id is not None:
         return row.customer_id
     made = None
-    if at - row.created_at > KEYS_ARE_KEPT:
+    if row.email and at - row.created_at > KEYS_ARE_KEPT:
         made = await stripe.find_customer(account_id=account_id, email=row.email)
     if made is None:
         made = await stripe.create_customer(account_id=account_id, email=row.email, name=row.name)

@@ -20,8 +20,13 @@ _PRODUCT = "Hourglass credit"
 
 
 def customer(*, account_id: str, email: str, name: str, deployment: str) -> CustomerCreateParams:
-    """Return who an account is."""
-    return {"email": email, "name": name, "metadata": {"account_id": account_id, "deployment": deployment}}
+    """Return who an account is; an empty email or name is left out."""
+    params: CustomerCreateParams = {"metadata": {"account_id": account_id, "deployment": deployment}}
+    if email:
+        params["email"] = email
+    if name:
+        params["name"] = name
+    return params
 
 
 def session(visit: Visit, *, deployment: str) -> SessionCreateParams:
