@@ -114,11 +114,9 @@ def _refund_row(desk: Desk, effect: ClawBack) -> RefundRow:
     row = desk.books.refund(facts)
     if row is None:
         row = add_refund(desk.session, desk.books, amount=effect.amount, at=desk.at)
-    elif effect.before:
+        row.stripe_refund_id = facts.id
+    else:
         row.amount += effect.amount
-    else:  # ours, and given up: it was made after all
-        row.amount, row.status, row.resolved_at = effect.amount, "pending", None
-    row.stripe_refund_id = facts.id
     return row
 
 

@@ -53,12 +53,15 @@ class Books:
         )
 
     def refund(self, facts: RefundFacts) -> RefundRow | None:
-        """Return the row of a refund at Stripe: by Stripe's id, or by ours if it names one without another."""
+        """Return the row of a refund at Stripe: by Stripe's id, or by ours if it names one that money is held for.
+
+        One that we had given up and that was made after all is another refund, made behind our back.
+        """
         for row in self.refunds:
             if row.stripe_refund_id == facts.id:
                 return row
         ours = facts.metadata.get("refund_id")
-        return next((row for row in self.refunds if row.id == ours and row.stripe_refund_id is None), None)
+        return next((row for row in self.refunds if row.id == ours and row.status in HELD), None)
 
     def dispute(self, stripe_dispute_id: str) -> DisputeRow | None:
         """Return the row of a dispute at Stripe."""

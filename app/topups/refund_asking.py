@@ -18,7 +18,7 @@ from app.topups.payment_errors import NotRefundable, PaymentDisputed, RefundTooL
 from app.topups.payment_rows import HELD, INQUIRY
 from app.topups.telling import all_of, refund_news, tell
 from app.wallet.owing import takeable
-from app.web.errors import IdempotencyMismatch
+from app.web.errors import IdempotencyMismatch, ValidationFailed
 
 WINDOW: Final = timedelta(days=14)
 CENT: Final = 10_000
@@ -52,6 +52,7 @@ async def ask_refund(session: AsyncSession, wish: RefundWish, *, account_id: Acc
         NotFound: there is no such payment.
         NotRefundable, PaymentDisputed, RefundWindowOver: nothing of it can be refunded.
         RefundTooLarge: less of it can be.
+        ValidationFailed: the amount has parts of a cent.
         IdempotencyMismatch: the key stands for another refund.
     """
     await ledger.lock_wallet(session, account_id)
@@ -60,9 +61,11 @@ async def ask_refund(session: AsyncSession, wish: RefundWish, *, account_id: Acc
     payment = await _lock_payment(session, wish.payment_id, account_id=account_id)
     free = await refundable(session, payment, account_id=account_id, at=at)
     amount = free if wish.amount is None else wish.amount
+    if amount % CENT:
+        raise ValidationFailed(errors=[{"pointer": "/amount", "code": "cents", "message": "must be whole cents"}])
     if free == 0:
         raise NotRefundable
-    if amount > free or amount % CENT:
+    if amount > free:
         raise RefundTooLarge.of(amount=amount, refundable=free)
     row = RefundRow(
         account_id=account_id,
