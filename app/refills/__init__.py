@@ -20,7 +20,17 @@ from app.refills.attempts import (
     lock_attempt,
 )
 from app.refills.configuring import configure, new_rule, resume, turn_off
-from app.refills.evaluating import Below, Standing, Trigger, Verdict, ask, find_below, get_standing, judge
+from app.refills.evaluating import (
+    Charged,
+    Standing,
+    Trigger,
+    Verdict,
+    ask,
+    find_below,
+    get_charged,
+    get_standing,
+    judge,
+)
 from app.refills.keeping import find_rule, get_threshold
 from app.refills.queries import INCOMING_OF
 from app.refills.resolving import (
@@ -34,15 +44,35 @@ from app.refills.resolving import (
     suspend,
     withdraw,
 )
-from app.refills.states import AttemptState, ResumedRecently
-from app.refills.terms import Card, Consent, Mode, Reason, Rule, State, Terms
+from app.refills.states import RESUME_EVERY, AttemptState, ResumedRecently, configured, lapsed
+from app.refills.terms import (
+    CENT,
+    CHARGE_MAX,
+    CHARGE_MIN,
+    TARGET_ABOVE_THRESHOLD_MIN,
+    THRESHOLD_MIN,
+    Card,
+    Consent,
+    Mode,
+    Reason,
+    Rule,
+    State,
+    Terms,
+    charge_for,
+)
 
 __all__ = [
+    "CENT",
+    "CHARGE_MAX",
+    "CHARGE_MIN",
     "INCOMING_OF",
+    "RESUME_EVERY",
+    "TARGET_ABOVE_THRESHOLD_MIN",
+    "THRESHOLD_MIN",
     "Attempt",
     "AttemptState",
-    "Below",
     "Card",
+    "Charged",
     "Consent",
     "DueAttempt",
     "Mode",
@@ -56,7 +86,9 @@ __all__ = [
     "Verdict",
     "ask",
     "begin_try",
+    "charge_for",
     "configure",
+    "configured",
     "decline",
     "find_asked",
     "find_attempt",
@@ -64,6 +96,7 @@ __all__ = [
     "find_due",
     "find_open",
     "find_rule",
+    "get_charged",
     "get_incoming",
     "get_standing",
     "get_threshold",
@@ -71,6 +104,7 @@ __all__ = [
     "is_needed",
     "judge",
     "keep",
+    "lapsed",
     "list_attempts",
     "lock_attempt",
     "need_action",

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -42,6 +41,22 @@ class Below:
 
 
 @dataclass(frozen=True, slots=True)
+class Charged:
+    """What was charged and is in flight. Amounts in micro-dollars."""
+
+    incoming: int
+    """On its way into the wallet, payments by hand included."""
+    in_flight: bool
+    """Whether an attempt is open."""
+    month_total: int
+    """Charged and in flight in this month of UTC."""
+    day_count: int
+    """Charges asked for on this day of UTC."""
+    succeeded_at: datetime | None
+    """When the last charge succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """Everything a rule is held against. Amounts in micro-dollars."""
 
@@ -50,14 +65,7 @@ class Standing:
     frozen: bool
     live: bool
     """Something runs, or is being started."""
-    incoming: int
-    in_flight: bool
-    month_total: int
-    """Charged and in flight in this month of UTC."""
-    day_count: int
-    """Charges asked for on this day of UTC."""
-    succeeded_at: datetime | None
-    """When the last charge succeeded."""
+    charged: Charged
     need: int = 0
     """What something that is being started costs."""
 
@@ -95,45 +103,44 @@ async def ask(
     """
     wallets = await ledger.lock_wallets(session, account_ids)
     verdicts = []
-    for account_id, wallet in wallets.items():
+    for account_id in wallets:
         rule = await find_rule(session, account_id=account_id)
         if rule is None:
             continue
-        standing = await get_standing(session, wallet, account_id=account_id, live=account_id in live, need=need, at=at)
+        standing = await get_standing(session, account_id, live=account_id in live, need=need, at=at)
         verdicts.append(await _act(session, rule, standing, trigger=trigger, at=at))
     return verdicts
 
 
-async def get_standing(
-    session: AsyncSession,
-    wallet: ledger.LockedWallet,
-    *,
-    account_id: AccountId,
-    live: bool,
-    at: datetime,
-    need: int = 0,
-) -> Standing:
-    """Return everything a rule is held against."""
+async def get_charged(session: AsyncSession, *, account_id: AccountId, at: datetime) -> Charged:
+    """Return what an account's attempts have charged and have in flight. Exact under the wallet's lock."""
     row = await driver(session).fetchrow(queries.READ_CHARGED, account_id, month_of(at), day_of(at))
-    charged: dict[str, Any] = dict(row or {})
+    return Charged(**dict(row or {}))
+
+
+async def get_standing(
+    session: AsyncSession, account_id: AccountId, *, live: bool, at: datetime, need: int = 0
+) -> Standing:
+    """Return everything a rule is held against. Locks the wallet."""
+    wallet = await ledger.lock_wallet(session, account_id)
     return Standing(
         available=wallet.available,
         owed=wallet.owed,
         frozen=wallet.frozen or wallet.restricted,
         live=live,
+        charged=await get_charged(session, account_id=account_id, at=at),
         need=need,
-        **charged,
     )
 
 
 def judge(rule: Rule, standing: Standing, at: datetime) -> Verdict:
     """Decide: the rule fires iff it is active, the wallet is below its threshold, and nothing speaks against it."""
     rule = lapsed(rule, at)
-    have = standing.available + standing.incoming
+    have = standing.available + standing.charged.incoming
     if rule.state is not State.ACTIVE or rule.card is None:
         return Verdict(rule, because=rule.state)
     refusals = {
-        "in_flight": standing.in_flight,
+        "in_flight": standing.charged.in_flight,
         "owed": standing.owed > 0,
         "frozen": standing.frozen,
         "above_threshold": have >= rule.terms.threshold,
@@ -142,11 +149,11 @@ def judge(rule: Rule, standing: Standing, at: datetime) -> Verdict:
     for because, refused in refusals.items():
         if refused:
             return Verdict(rule, because=because)
-    if standing.succeeded_at is not None and at < standing.succeeded_at + COOL_DOWN:
-        return _waiting(rested(rule, Reason.SUCCESS, until=standing.succeeded_at + COOL_DOWN))
-    if standing.day_count >= CHARGES_PER_DAY:
+    if standing.charged.succeeded_at is not None and at < standing.charged.succeeded_at + COOL_DOWN:
+        return _waiting(rested(rule, Reason.SUCCESS, until=standing.charged.succeeded_at + COOL_DOWN))
+    if standing.charged.day_count >= CHARGES_PER_DAY:
         return _waiting(rested(rule, Reason.DAILY_LIMIT, until=day_of(at) + timedelta(days=1)))
-    room = rule.terms.monthly_cap - standing.month_total
+    room = rule.terms.monthly_cap - standing.charged.month_total
     amounts = [charge_for(rule.terms, have=have, need=need) for need in (standing.need, 0)]
     fitting = [amount for amount in amounts if amount <= room]
     if not fitting:
@@ -172,7 +179,7 @@ async def _act(session: AsyncSession, rule: Rule, standing: Standing, *, trigger
         bucket_of(account_id),
         verdict.amount,
         rule.terms.monthly_cap,
-        standing.month_total + verdict.amount,
+        standing.charged.month_total + verdict.amount,
         card.payment_method_id,
         card.fingerprint,
         trigger,

@@ -12,7 +12,7 @@ from app.wallet.ending import EndingHold, find_ending
 from app.wallet.errors import InsufficientBalance, WalletLocked, WalletRestricted
 from app.wallet.holds import Settled, close, hold, lock, pause, refund_host_fault, start
 from app.wallet.meter import Meter
-from app.wallet.noticing import asking_after, notice, reconsider, refill
+from app.wallet.noticing import asking_after, is_live, notice, reconsider, refill
 from app.wallet.reading import Balance, HoldView, find_holds, get_balance, list_holds
 from app.wallet.receiving import claw_back, receive
 from app.wallet.renewing import Due, find_due, settle
@@ -53,6 +53,7 @@ __all__ = [
     "hold",
     "hold_dispute",
     "hold_refund",
+    "is_live",
     "list_holds",
     "list_reversal_holds",
     "lock",

@@ -44,10 +44,14 @@ async def reconsider(
     session: AsyncSession, *, account_id: AccountId, at: datetime, trigger: refills.Trigger
 ) -> refills.Verdict | None:
     """Judge an account's rule whatever its balance, and let a wait that is over end; None without a rule."""
-    rows = await driver(session).fetch(queries.FIND_LIVE, [account_id])
-    live = {AccountId(row["account_id"]) for row in rows}
+    live = [account_id] if await is_live(session, account_id=account_id) else []
     verdicts = await refills.ask(session, [account_id], live=live, at=at, trigger=trigger)
     return verdicts[0] if verdicts else None
+
+
+async def is_live(session: AsyncSession, *, account_id: AccountId) -> bool:
+    """Say whether anything runs, or is being started: whether a hold is open."""
+    return await driver(session).fetchrow(queries.FIND_LIVE, [account_id]) is not None
 
 
 def asking_after(
