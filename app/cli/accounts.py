@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
 
@@ -16,7 +17,7 @@ from app.kit.clock import SystemClock
 from app.kit.db import Database
 from app.kit.ids import AccountId, ApiKeyId
 from app.kit.rls import AUTH, WORKER
-from app.ledger import NoWalletError
+from app.ledger import KeyReusedError, NoWalletError
 from app.settings import Settings
 from app.web import SCOPES
 from app.web.errors import Forbidden, Unauthorized
@@ -97,6 +98,41 @@ async def credit(settings: Settings, account_id: AccountId, *, micros: int, refe
             )
         except (NoWalletError, KeyError):
             raise _no_account(account_id) from None
+
+
+async def grant(
+    settings: Settings,
+    account_id: AccountId,
+    *,
+    micros: int,
+    reference: str,
+    reason: str,
+    days: int | None,
+    priority: int,
+) -> bool:
+    """Grant promotional credit; return whether this was new. The same reference grants once.
+
+    Raises:
+        CliError: there is no such account, or the reference stands for another amount.
+    """
+    at = SystemClock().now()
+    try:
+        async with opened(settings, WORKER) as db, db.begin_unscoped() as session:
+            return await wallet.grant_promo(
+                session,
+                account_id=account_id,
+                amount=micros,
+                reference=reference,
+                reason=reason,
+                actor="operator",
+                at=at,
+                expires_at=None if days is None else at + timedelta(days=days),
+                priority=priority,
+            )
+    except NoWalletError:
+        raise _no_account(account_id) from None
+    except KeyReusedError:
+        raise CliError(f"{reference} stands for another amount.") from None
 
 
 def _no_account(account_id: AccountId) -> CliError:

@@ -156,6 +156,38 @@ def credit(
     _say({"account_id": account_id, "amount": amount, "reference": reference}, "Credited.", as_json=as_json)
 
 
+@admin.command("grant")
+def grant(
+    account: str,
+    amount: Annotated[str, typer.Argument(help="Dollars, such as 25 or 12.50.")],
+    reason: Annotated[str, typer.Option(help="Why; stands in the ledger.")],
+    reference: Annotated[str, typer.Option(help="Names the cause; the same reference grants once.")],
+    days: Annotated[
+        int | None, typer.Option(min=1, max=3650, help="Expires after so many days; never without.")
+    ] = None,
+    priority: Annotated[int, typer.Option(min=0, max=1000, help="Among promotions the lower is spent first.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Grant promotional credit: spent before any other, never refunded, pays no debt."""
+    from app.cli import accounts
+    from app.settings import read_settings
+
+    account_id, micros = _account_id(account), _micros(amount, least=1)
+    new = asyncio.run(
+        accounts.grant(
+            read_settings(),
+            account_id,
+            micros=micros,
+            reference=reference,
+            reason=reason,
+            days=days,
+            priority=priority,
+        )
+    )
+    told = {"account_id": account_id, "amount": amount, "reference": reference}
+    _say(told, "Granted." if new else "This reference was granted before; nothing was done.", as_json=as_json)
+
+
 def _account_id(text: str) -> AccountId:
     from app.kit.ids import AccountId
 

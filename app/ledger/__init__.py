@@ -3,7 +3,9 @@
 Promised: one append-only row per movement, gapless ``seq`` per account, no bucket below zero, a wallet always equal to
 the fold of its transfers, posting a key twice moves once. Ranges are sealed into a hash chain that ``verify`` recomputes.
 Tables: wallets, transfers, ledger_seals. Buckets: available, reserved, owed on the wallet; funding, spend, promo,
-adjustment as counters that only the transfers know. Called by wallet (and by the rooms that bring money in).
+adjustment as counters that only the transfers know. A transfer may name what it belongs to: a rental, and one payment,
+refund, dispute, top-up or lot. A frozen or restricted wallet reserves nothing new.
+Called by wallet, lots, refills, statements, and topups (which brings money in through wallet).
 """
 
 from app.ledger.errors import (

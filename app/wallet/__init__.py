@@ -2,8 +2,13 @@
 
 Promised: an hour is held before a rental begins; usage eats only the hold; a bill is C(n) = ⌊rate x n / 3600⌋ of n whole
 seconds however often it is settled; what is left comes back at once; nothing falls below zero.
-Tables: holds, wallet_alerts. States of a hold: waiting → running ⇄ waiting (interrupted) → closed.
-Called by rentals (hold, start, close, refund), by worker (settle) and by the operator (credit).
+Money comes in debt first; promotional credit is spent first, expires unless a rental holds it, and is never taken for a
+reversed payment. What is reversed is held, taken and given back once per cause; the rest is owed, and while something is
+owed nothing is available. While a payment is disputed the wallet is restricted: nothing new is reserved or renewed.
+Tables: holds, wallet_alerts, reversal_holds. States of a hold: waiting → running ⇄ waiting (interrupted) → closed; of a
+reversal's hold: open → closed. Locks: the wallet first, then holds.
+Called by rentals (hold, start, close, refund), by topups (receive, refunds, disputes), by worker (settle, expiry) and by
+the operator (credit, grant).
 """
 
 from app.wallet.alerts import set_low_balance, watch
@@ -13,6 +18,8 @@ from app.wallet.errors import InsufficientBalance, WalletLocked, WalletRestricte
 from app.wallet.holds import Settled, close, hold, lock, pause, refund_host_fault, start
 from app.wallet.meter import Meter
 from app.wallet.noticing import asking_after, is_live, notice, reconsider, refill
+from app.wallet.owing import takeable
+from app.wallet.promotions import expire_promo, grant_promo
 from app.wallet.reading import Balance, HoldView, find_holds, get_balance, list_holds
 from app.wallet.receiving import claw_back, receive
 from app.wallet.renewing import Due, find_due, settle
@@ -44,12 +51,14 @@ __all__ = [
     "close",
     "credit_adjustment",
     "debit_dispute",
+    "expire_promo",
     "find_due",
     "find_ending",
     "find_holds",
     "finish_refund",
     "get_balance",
     "give_back",
+    "grant_promo",
     "hold",
     "hold_dispute",
     "hold_refund",
@@ -70,6 +79,7 @@ __all__ = [
     "set_low_balance",
     "settle",
     "start",
+    "takeable",
     "unfreeze",
     "watch",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
 
@@ -11,8 +11,9 @@ from app.kit.errors import NotFound
 from app.kit.money import dollars
 from app.ledger import NoWalletError
 from app.wallet.alerts import set_low_balance
+from app.wallet.hold_views import holds_shown, id_of
 from app.wallet.holds import lock
-from app.wallet.reading import Balance, HoldView, get_balance, list_holds
+from app.wallet.reading import Balance, get_balance
 from app.wallet.schemas import Grouping, Hold, HoldPage, Usage, UsagePage, Wallet, WalletUpdate
 from app.wallet.usage import Span, sum_by_day, sum_by_rental
 from app.web import ListAnswer, Work, answer, check_match, etag, list_answer, new_router, responses_for, working
@@ -47,17 +48,12 @@ async def update_wallet(body: WalletUpdate, work: Writing, request: Request) -> 
     responses=responses_for(InvalidCursor),
 )
 async def list_open_holds(page: Annotated[HoldPage, Query()], work: Reading) -> Response:
-    """Return what is held for which rental."""
+    """Return what is held for rentals, refunds and disputes."""
     position = work.after(page)
     before = str(position[0]) if position else None
-    rows = await list_holds(work.session, account_id=work.account_id, before=before, limit=page.limit + 1)
+    holds = await holds_shown(work.session, account_id=work.account_id, before=before, limit=page.limit + 1, at=work.at)
     return answer(
-        list_answer(
-            rows,
-            page,
-            render=lambda view: _hold(view, work),
-            seal=lambda view: work.cursor((view.meter.rental_id,), page),
-        )
+        list_answer(holds, page, render=lambda hold: hold, seal=lambda hold: work.cursor((id_of(hold),), page))
     )
 
 
@@ -104,10 +100,14 @@ async def _told(work: Work) -> Response:
         f'"burn_per_hour":"{dollars(balance.burn_per_hour)}",'
         f'"runway_seconds":{"null" if runway is None else runway},"incoming":"{dollars(balance.incoming)}",'
         f'"owed":"{dollars(balance.owed)}",'
-        f'"running":{balance.running},"frozen":{"true" if balance.frozen else "false"},'
+        f'"running":{balance.running},"frozen":{_flag(balance.frozen)},"restricted":{_flag(balance.restricted)},'
         f'"alert_below":{"null" if below is None else _quoted(below)},"as_of":"{rfc3339(work.at)}"}}'
     )
     return Response(body, media_type="application/json", headers={"ETag": _tag(work, balance)})
+
+
+def _flag(value: bool) -> str:  # noqa: FBT001 - the value is the point
+    return "true" if value else "false"
 
 
 def _quoted(micros: int) -> str:
@@ -116,29 +116,3 @@ def _quoted(micros: int) -> str:
 
 def _tag(work: Work, balance: Balance) -> str:
     return etag(work.account_id, balance.alert_below)
-
-
-def _hold(view: HoldView, work: Work) -> Hold:
-    meter, at = view.meter, work.at
-    accrued = meter.accrued(at)
-    return Hold(
-        rental_id=meter.rental_id,
-        state="running" if view.state == "running" else "waiting",
-        rate_per_hour=meter.rate,
-        held=meter.held,
-        remaining=meter.held - accrued,
-        accrued=accrued,
-        charged=meter.charged,
-        billed_seconds=meter.billed_seconds,
-        max_spend=meter.max_spend,
-        funded_until=meter.funded_until,
-        ends_at=meter.ends_at,
-        ends_because=_because(meter.ends_because),
-        as_of=at,
-    )
-
-
-def _because(text: str | None) -> Literal["wallet_empty", "max_spend"] | None:
-    if text is None:
-        return None
-    return "max_spend" if text == "max_spend" else "wallet_empty"

@@ -27,6 +27,8 @@ WHERE (account_id, rental_id) IN (SELECT * FROM unnest($1::text[], $2::text[])) 
 ORDER BY account_id, rental_id FOR NO KEY UPDATE
 """  # noqa: S608 - a constant
 
+LIST_RUNNING: Final = "SELECT rental_id, bucket FROM holds WHERE account_id = $1 AND state = 'running'"
+
 LOCK_DRAINED: Final = f"""
 SELECT {_METER} FROM holds
 WHERE account_id = $1 AND state = 'running' AND ends_at IS NOT NULL ORDER BY account_id, rental_id FOR NO KEY UPDATE
@@ -82,7 +84,7 @@ least(h.held, div(h.rate::numeric * least(
 READ_BALANCE: Final = f"""
 SELECT w.available, w.reserved, w.owed, w.seq, w.frozen_at IS NOT NULL AS frozen, r.running, r.burn, r.accrued,
        (SELECT a.threshold FROM wallet_alerts a WHERE a.account_id = w.account_id AND a.level = 'balance') AS alert_below,
-       {refills.INCOMING_OF.format("w.account_id")} AS incoming
+       {refills.INCOMING_OF.format("w.account_id")} AS incoming, w.restricted_at IS NOT NULL AS restricted
 FROM wallets w, LATERAL (
     SELECT count(*) AS running, coalesce(sum(h.rate), 0)::bigint AS burn,
            coalesce(sum(greatest(0, {_ACCRUED})), 0)::bigint AS accrued

@@ -34,6 +34,8 @@ class Balance:
     """The customer's own warning level."""
     incoming: int
     """On its way from cards, not spendable yet."""
+    restricted: bool
+    """A payment is disputed: nothing new is reserved and no hold renewed."""
 
     @property
     def total(self) -> int:

@@ -4,6 +4,8 @@
   usage stays inside the hold, the money ends an hour after the last time, and the rest is our cost.
 - warnings: holds that have come down to 30, 10 or 2 minutes are told of, each once. Twice: the hold remembers. Never:
   a rental ends without a word.
+- promo_expiry: promotional credit that has expired is taken away, as far as no rental holds it. Twice: nothing is left
+  to take. Never: it stays spendable, in the customer's favour.
 - auditing, one item a bucket of accounts: reserved equals the holds, each hold equals its transfers; a wallet with a
   difference is frozen. Twice: frozen stays frozen. Never: a difference goes on unseen.
 """
@@ -16,12 +18,14 @@ from dataclasses import dataclass
 from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import lots
 from app.kit.db import Database, is_transient
 from app.kit.leases import StaleFenceError, bucket_name, fenced
 from app.kit.reconcile import Reconciler, Round
 from app.ledger.reconcilers import audit
 from app.wallet.ending import EndingHold, find_low, warn
 from app.wallet.invariants import broken_for
+from app.wallet.promotions import expire_promo
 from app.wallet.renewing import Due, settle
 from app.wallet.wheel import Wheel
 
@@ -97,6 +101,23 @@ def warnings(db: Database) -> Reconciler:
         return "passed_over" if minutes is None else f"warned_{minutes}"
 
     return Reconciler(name="wallet.warnings", every_seconds=10.0, batch=1_000, find=find, step=step)
+
+
+def promo_expiry(db: Database) -> Reconciler:
+    """Return the reconciler that takes away promotional credit that has expired."""
+
+    async def find(this: Round, limit: int) -> list[lots.Expiring]:
+        async with db.begin_unscoped() as session:
+            return await lots.find_expiring(session, at=this.at, buckets=this.holding.buckets, limit=limit)
+
+    async def step(this: Round, due: lots.Expiring) -> str:
+        async def work(session: AsyncSession) -> int:
+            await fenced(session, this.holding, [bucket_name(due.bucket)])
+            return await expire_promo(session, account_id=due.account_id, at=this.at)
+
+        return "expired" if await db.run(work) else "held_or_spent"
+
+    return Reconciler(name="wallet.promo_expiry", every_seconds=60.0, batch=1_000, find=find, step=step)
 
 
 def auditing(db: Database) -> Reconciler:

@@ -36,7 +36,7 @@ SELECT EXISTS (SELECT 1 FROM reversal_holds WHERE account_id = $1 AND state = 'o
 
 _LIST: Final = f"""
 SELECT {_COLUMNS} FROM reversal_holds
-WHERE account_id = $1 AND state = 'open' AND ($2::text IS NULL OR reference < $2) ORDER BY reference DESC LIMIT $3
+WHERE account_id = $1 AND state = 'open' AND held > 0 AND ($2::text IS NULL OR reference < $2) ORDER BY reference DESC LIMIT $3
 """  # noqa: S608 - a constant
 
 

@@ -36,6 +36,8 @@ class Wallet(Wire):
     """How many rentals run."""
     frozen: bool
     """Nothing new can be reserved while a difference in the books is looked into."""
+    restricted: bool
+    """Nothing new can be reserved while a payment is disputed."""
     alert_below: MoneyOut | None
     """A warning is told when available comes down to this."""
     as_of: TimeOut
@@ -52,12 +54,19 @@ class WalletUpdate(Wire):
 
 
 class Hold(Wire):
-    """Money held for one rental."""
+    """Money held for one rental, or for a refund or a dispute of a payment."""
 
     object: Literal["hold"] = "hold"
-    rental_id: str
-    state: Literal["waiting", "running"]
-    rate_per_hour: MoneyOut
+    kind: Literal["rental", "refund", "dispute"]
+    rental_id: str | None
+    refund_id: str | None
+    dispute_id: str | None
+    payment_id: str | None
+    """The payment that is refunded or disputed."""
+    state: Literal["waiting", "running", "open"]
+    """A rental's is waiting or running; a refund's or a dispute's is open."""
+    rate_per_hour: MoneyOut | None
+    """Null for what is no rental."""
     held: MoneyOut
     """Held at the last settlement."""
     remaining: MoneyOut
@@ -76,7 +85,7 @@ class Hold(Wire):
 
 
 class HoldPage(Page):
-    """The open holds, newest rental first."""
+    """The open holds, in falling order of what they are for: refunds, rentals (the newest first), disputes."""
 
 
 class Grouping(StrEnum):

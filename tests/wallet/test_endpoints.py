@@ -31,6 +31,7 @@ async def test_the_wallet_tells_every_figure_to_the_second(client_for, clock, ne
         "owed": "0.00",
         "running": 1,
         "frozen": False,
+        "restricted": False,
         "alert_below": None,
         "as_of": "2026-03-01T12:01:30.000Z",
     }
