@@ -8,6 +8,7 @@ import sys
 import typer
 
 from app.cli.client.commands import add_client_commands
+from app.cli.client.paying import add_money_commands
 from app.cli.errors import CliError, Exit
 from app.cli.operating import add_operator_commands
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 add_operator_commands(app)
 add_client_commands(app)
+add_money_commands(app)
 
 
 def main() -> None:

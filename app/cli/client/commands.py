@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -24,15 +24,9 @@ from app.cli.client.asking import (
     Spot,
     Template,
 )
-from app.cli.errors import CliError, Exit, UsageError
+from app.cli.client.options import AsJson, Limit, Profile, Yes, agree, open_api
+from app.cli.errors import CliError, UsageError
 
-if TYPE_CHECKING:
-    from app.cli.client.http import Api
-
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON, for scripts.")]
-Profile = Annotated[str | None, typer.Option(help="Which API and key; kept by `hourglass login`.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
-Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")]
 RentalArg = Annotated[str, typer.Argument(metavar="RENTAL", help="Its id, rent_…")]
 
 _FOLLOW_SECONDS = 2.0
@@ -49,15 +43,11 @@ _RENTAL = (("Rental", "id"), ("Name", "name"), ("Status", "status"), ("Stage", "
            ("Per hour", "rate.per_hour"), ("Reserve", "reserve"), ("Cost", "cost"), ("SSH", "ssh.command"),
            ("Endpoints", "endpoints"), ("Failure", "failure"), ("Ended by", "end_reason"), ("Created", "created_at"),
            ("Running since", "running_at"), ("Ended", "ended_at"))  # fmt: skip
-_WALLET = (("Available", "available"), ("Reserved", "reserved"), ("Total", "total"), ("Owed", "owed"),
-           ("Burn per hour", "burn_per_hour"), ("Runway seconds", "runway_seconds"))  # fmt: skip
-_LEDGER = (("SEQ", "seq"), ("AT", "effective_at"), ("KIND", "kind"), ("AMOUNT", "amount"), ("AVAILABLE", "available_after"),
-           ("RESERVED", "reserved_after"), ("RENTAL", "rental_id"), ("WHAT", "description"))  # fmt: skip
 
 
 def add_client_commands(app: typer.Typer) -> None:
     """Add them to the command line."""
-    for command in (login, families, offers, quote, launch, ps, show, ssh, logs, stop, balance, ledger):
+    for command in (login, families, offers, quote, launch, ps, show, ssh, logs, stop):
         app.command()(command)
 
 
@@ -75,13 +65,13 @@ def login(
         account = api.get("/v1/account")
     path = keep_profile(profile or DEFAULT, Access(url, api_key))
     told = {"profile": profile or DEFAULT, "account_id": account.get("id"), "path": str(path)}
-    _show(told, (("Profile", "profile"), ("Account", "account_id"), ("Kept in", "path")), as_json=as_json)
+    output.show(told, (("Profile", "profile"), ("Account", "account_id"), ("Kept in", "path")), as_json=as_json)
 
 
 def families(profile: Profile = None, as_json: AsJson = False) -> None:
     """Show the GPU families and their lowest prices."""
-    with _api(profile) as api:
-        _list(api.get("/v1/families")["data"], _FAMILIES, "The catalog is empty.", as_json=as_json)
+    with open_api(profile) as api:
+        output.show_list(api.get("/v1/families")["data"], _FAMILIES, "The catalog is empty.", as_json=as_json)
 
 
 def offers(
@@ -107,8 +97,10 @@ def offers(
         "spot": spot,
         "max_price": max_price,
     }
-    with _api(profile) as api:
-        _list(list(api.pages("/v1/listings", query, limit=limit)), _OFFERS, "Nothing matches.", as_json=as_json)
+    with open_api(profile) as api:
+        output.show_list(
+            list(api.pages("/v1/listings", query, limit=limit)), _OFFERS, "Nothing matches.", as_json=as_json
+        )
 
 
 def quote(
@@ -129,8 +121,8 @@ def quote(
     from app.cli.client.launching import QUOTE_FACTS
 
     market = Market(family, min_vram_gb, gpu_count, region, provider, spot, max_price, disk_gb, template)
-    with _api(profile) as api:
-        _show(api.post("/v1/quotes", market.body()), QUOTE_FACTS, as_json=as_json)
+    with open_api(profile) as api:
+        output.show(api.post("/v1/quotes", market.body()), QUOTE_FACTS, as_json=as_json)
 
 
 def launch(
@@ -167,12 +159,12 @@ def launch(
         asking.seconds_of(timeout),
     )
     wanted = Launch(name, template, image, script, seconds, max_spend, keys).body()
-    with _api(profile) as api:
+    with open_api(profile) as api:
         quoted = quote_and_confirm(api, market, yes=yes, as_json=as_json)
         rental = api.post("/v1/rentals", {"quote_id": quoted["id"], **wanted})
         if not detach:
             rental = follow(api, rental, quiet=as_json)
-    _show(rental, _RENTAL, as_json=as_json)
+    output.show(rental, _RENTAL, as_json=as_json)
 
 
 def ps(
@@ -182,17 +174,17 @@ def ps(
     as_json: AsJson = False,
 ) -> None:
     """Show rentals, newest first."""
-    with _api(profile) as api:
+    with open_api(profile) as api:
         status = None if everything else _LIVE
-        _list(
+        output.show_list(
             list(api.pages("/v1/rentals", {"status": status}, limit=limit)), _RENTALS, "Nothing runs.", as_json=as_json
         )
 
 
 def show(rental: RentalArg, profile: Profile = None, as_json: AsJson = False) -> None:
     """Show one rental."""
-    with _api(profile) as api:
-        _show(api.get(_path(rental)), _RENTAL, as_json=as_json)
+    with open_api(profile) as api:
+        output.show(api.get(_path(rental)), _RENTAL, as_json=as_json)
 
 
 def ssh(
@@ -202,7 +194,7 @@ def ssh(
     as_json: AsJson = False,
 ) -> None:
     """Log in to a rental's machine."""
-    with _api(profile) as api:
+    with open_api(profile) as api:
         told = api.get(_path(rental))
     where = told.get("ssh") or {}
     if not where.get("host"):
@@ -224,7 +216,7 @@ def logs(
     as_json: AsJson = False,
 ) -> None:
     """Show what a rental's startup script wrote."""
-    with _api(profile) as api:
+    with open_api(profile) as api:
         offset = 0
         while True:
             told = api.get(f"{_path(rental)}/logs", {"offset": offset})
@@ -243,38 +235,9 @@ def logs(
 def stop(rental: RentalArg, yes: Yes = False, profile: Profile = None, as_json: AsJson = False) -> None:
     """Stop a rental. Billing ends at once; what is on its machine is lost."""
     if not yes:
-        if as_json or not sys.stdin.isatty():
-            raise UsageError("What is on the machine is lost, and nobody can be asked here. Say --yes.")
-        if not typer.confirm(f"Stop {rental}? What is on its machine is lost."):
-            raise CliError("It runs on.", exit_code=Exit.OK)
-    with _api(profile) as api:
-        _show(api.post(f"{_path(rental)}/stop"), _RENTAL, as_json=as_json)
-
-
-def balance(profile: Profile = None, as_json: AsJson = False) -> None:
-    """Show the wallet, live to the second."""
-    with _api(profile) as api:
-        _show(api.get("/v1/wallet"), _WALLET, as_json=as_json)
-
-
-def ledger(
-    rental: Annotated[str | None, typer.Option(help="Only this rental's.")] = None,
-    kind: str | None = None,
-    limit: Limit = 20,
-    profile: Profile = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show the movements of money, newest first."""
-    query = {"rental_id": rental, "kind": kind}
-    with _api(profile) as api:
-        _list(list(api.pages("/v1/billing/ledger", query, limit=limit)), _LEDGER, "Nothing has moved.", as_json=as_json)
-
-
-def _api(profile: str | None) -> Api:
-    from app.cli.client.http import Api
-    from app.cli.client.profiles import find_access
-
-    return Api(find_access(profile))
+        agree(f"{rental} is stopped, and what is on its machine is lost.", as_json=as_json, otherwise="It runs on.")
+    with open_api(profile) as api:
+        output.show(api.post(f"{_path(rental)}/stop"), _RENTAL, as_json=as_json)
 
 
 def _path(rental: str) -> str:
@@ -282,17 +245,3 @@ def _path(rental: str) -> str:
     if not rental.isascii() or not rental.replace("_", "").isalnum():
         raise UsageError(f"{rental!r} is no rental's id. They begin with rent_; see them with: hourglass ps --all")
     return f"/v1/rentals/{rental}"
-
-
-def _show(told: dict[str, Any], facts: output.Columns, *, as_json: bool) -> None:
-    if as_json:
-        output.write_json(told)
-    else:
-        output.write_facts(told, facts)
-
-
-def _list(rows: list[dict[str, Any]], columns: output.Columns, empty: str, *, as_json: bool) -> None:
-    if as_json:
-        output.write_json({"object": "list", "data": rows})
-    else:
-        output.write_table(rows, columns, empty=empty)

@@ -73,6 +73,14 @@ class Api:
         """Ask for something to be done, once however often it has to be sent. Raises as ``get``."""
         return self._call("POST", path, body=body or {}, key=idempotency_key or secrets.token_urlsafe(16))
 
+    def put(self, path: str, body: Json) -> Json:
+        """Set what stands at a path. Raises as ``get``."""
+        return self._call("PUT", path, body=body)
+
+    def delete(self, path: str) -> None:
+        """Take away what stands at a path. Raises as ``get``."""
+        self._call("DELETE", path)
+
     def pages(self, path: str, query: Mapping[str, Any] | None = None, *, limit: int) -> Iterator[Json]:
         """Yield the items of a list over its pages, ``limit`` of them at most."""
         asked = {**(query or {}), "limit": min(limit, 200)}

@@ -21,6 +21,22 @@ def write_line(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def show(told: Mapping[str, Any], facts: Columns, *, as_json: bool) -> None:
+    """Write an object: some of its facts for people, all of it for scripts."""
+    if as_json:
+        write_json(told)
+    else:
+        write_facts(told, facts)
+
+
+def show_list(rows: Sequence[Mapping[str, Any]], columns: Columns, empty: str, *, as_json: bool) -> None:
+    """Write a list: a table for people, all of it for scripts."""
+    if as_json:
+        write_json({"object": "list", "data": rows})
+    else:
+        write_table(rows, columns, empty=empty)
+
+
 def write_table(rows: Sequence[Mapping[str, Any]], columns: Columns, *, empty: str) -> None:
     """Write a table of some columns, or a sentence when there are no rows. Columns without any value are left out."""
     from rich.console import Console
