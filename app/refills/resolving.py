@@ -45,15 +45,15 @@ async def succeed(
     if paid.state is AttemptState.CREATED:  # its try was committed nowhere that we can see: the money is there
         paid = replace(paid, state=AttemptState.SUBMITTED)
     await move(session, paid, AttemptState.SUCCEEDED, at=at)
+    wallet = await ledger.lock_wallet(session, account_id)
+    told = _of(attempt) | {"payment_id": payment_id, "last4": last4, "available": dollars(wallet.available)}
+    await _tell(session, account_id, "auto_topup.succeeded", told, at=at)
     await _change(
         session,
         account_id,
         lambda rule: states.after_success(states.lapsed(rule, at), at, fingerprint=attempt.card_fingerprint),
         at=at,
     )
-    wallet = await ledger.lock_wallet(session, account_id)
-    told = _of(attempt) | {"payment_id": payment_id, "last4": last4, "available": dollars(wallet.available)}
-    await _tell(session, account_id, "auto_topup.succeeded", told, at=at)
     mailed = told | {"receipt_url": receipt_url}
     await write_mail(session, "auto_topup_succeeded", mailed, account_id=account_id, cause=attempt.id, at=at)
     return True
