@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.db import Database, driver
 from app.statements import queries
 from app.statements.summing import Span
+from app.topups.receipts import Receipt, find_receipts
 
 _READ_AT_ONCE = 500
 _BEFORE_THE_FIRST = "pay_"
@@ -38,7 +40,8 @@ class Paid:
 async def list_paid(session: AsyncSession, span: Span, *, after: str = _BEFORE_THE_FIRST, limit: int) -> list[Paid]:
     """Return payments whose credit came in a month, oldest first, after one of them."""
     rows = await driver(session).fetch(queries.LIST_PAID, *span.bounds, after, limit)
-    return [Paid(*row) for row in rows]
+    receipts = await find_receipts(session, [row["reference"] for row in rows], account_id=span.account_id)
+    return [_paid(row, receipts.get(row["reference"])) for row in rows]
 
 
 async def every_payment(db: Database, span: Span) -> AsyncIterator[Sequence[Paid]]:
@@ -52,3 +55,17 @@ async def every_payment(db: Database, span: Span) -> AsyncIterator[Sequence[Paid
         if len(found) < _READ_AT_ONCE:
             return
         after = found[-1].payment_id
+
+
+def _paid(row: asyncpg.Record, receipt: Receipt | None) -> Paid:
+    paid = Paid(*row)
+    if receipt is None:
+        return paid
+    return replace(
+        paid,
+        charged=receipt.charged,
+        tax=receipt.tax,
+        brand=receipt.brand,
+        last4=receipt.last4,
+        receipt_url=receipt.url,
+    )

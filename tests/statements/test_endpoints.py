@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import insert
 
 from app import wallet
 from app.kit.ids import RentalId
 from app.kit.money import cost, dollars
+from app.ledger import Kind
 from app.statements import Month
 from app.statements.schemas import MonthOut, PaymentMade, RentalUsed, StatementOut
+from app.topups.models import PaymentRow
 
 from .reading import URL, as_csv, numbers_of, read_csv, read_pdf
 
@@ -198,3 +201,66 @@ async def test_a_long_month_lists_every_rental_in_text_and_the_dearest_on_paper(
     assert sum(used["rental_id"] in words for used in told["rentals"]) == 500
     assert [used["rental_id"] in words for used in told["rentals"]][:30] == [False] * 30
     assert f"Page {pages} of {pages}" in text
+
+
+async def test_a_payment_is_listed_with_its_card_and_receipt_in_every_form(client_for, worker_db, money, at):
+    url = "https://pay.example.com/receipts/1"
+    payment = await money.deposit(25_000_000, at)
+    async with worker_db.begin_unscoped() as session:
+        await session.execute(
+            insert(PaymentRow).values(
+                account_id=money.account,
+                id=payment,
+                bucket=0,
+                payment_intent_id="pi_1",
+                source="checkout",
+                amount=27_125_000,
+                tax=2_125_000,
+                credited=25_000_000,
+                refunded=0,
+                disputed=0,
+                status="succeeded",
+                receipt_url=url,
+                brand="visa",
+                last4="4242",
+                created_at=at,
+                succeeded_at=at,
+                checked_at=at,
+            )
+        )
+    client = await client_for(money.account, "billing:read")
+    told = (await client.get(f"{URL}/2026-03")).json()
+    assert told["payments"] == [
+        {
+            "payment_id": payment,
+            "at": "2026-03-01T12:00:00.000Z",
+            "credited": "25.00",
+            "charged": "27.125",
+            "tax": "2.125",
+            "brand": "visa",
+            "last4": "4242",
+            "receipt_url": url,
+        }
+    ]
+    table = (await client.get(f"{URL}/2026-03", params={"format": "csv"})).text
+    assert read_csv(table) == as_csv(told)
+    assert url in table
+    paper = (await client.get(f"{URL}/2026-03", params={"format": "pdf"})).content
+    words, _ = read_pdf(paper)
+    assert {payment, "27.125", "2.125", "25.00"} <= set(words)
+    assert "Visa 4242" in " ".join(words)
+    assert url.encode() in paper
+
+
+async def test_a_payment_that_pays_a_debt_is_told_whole(client_for, money, at):
+    await money.move(Kind.DEBT_INCURRED, 10_000_000, at)
+    payment = await money.deposit(25_000_000, at)
+    client = await client_for(money.account, "billing:read")
+    told = (await client.get(f"{URL}/2026-03")).json()
+    assert [(paid["payment_id"], paid["credited"]) for paid in told["payments"]] == [(payment, "25.00")]
+    assert {line["kind"]: line["change"]["owed"] for line in told["movements"]} == {
+        "debt_incurred": "10.00",
+        "debt_repaid": "-10.00",
+        "deposit": "0.00",
+    }
+    assert (told["closing"]["total"], told["closing"]["owed"]) == ("15.00", "0.00")
