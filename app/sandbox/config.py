@@ -39,7 +39,7 @@ class SandboxConfig:
     """Under which address a browser reaches Stripe's pages; the API's own without."""
     stripe_retry_seconds: float = 1.0
     """How long until an event that was not taken is sent again; twice as long each time."""
-    stripe_settle_seconds: float | None = 5.0
-    """How long refunds take whose outcome comes later; None: until told."""
+    stripe_settle_seconds: float | None = None
+    """How long refunds and bank debits take whose outcome comes later; None: until told."""
     stripe_tax_basis_points: int = 0
     """The tax on checkout sessions with automatic tax."""

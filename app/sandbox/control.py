@@ -32,16 +32,16 @@ class Control:
     def routes(self) -> list[Route]:
         """Return the paths."""
         return [
-            _route("/_sandbox/faults", "GET", self._list_faults),
-            _route("/_sandbox/faults", "POST", self._add_fault),
-            _route("/_sandbox/faults", "DELETE", self._clear_faults),
-            _route("/_sandbox/faults/{id:int}", "DELETE", self._remove_fault),
-            _route("/_sandbox/machines", "GET", self._machines),
-            _route("/_sandbox/machines/{id}/{deed}", "POST", self._change_machine),
-            _route("/_sandbox/offers", "GET", self._offers),
-            _route("/_sandbox/offers/{id}/{deed}", "POST", self._change_offer),
-            _route("/_sandbox/rate-limits", "POST", self._rate_limits),
-            _route("/_sandbox/calls", "GET", self._calls),
+            control_route("/_sandbox/faults", "GET", self._list_faults),
+            control_route("/_sandbox/faults", "POST", self._add_fault),
+            control_route("/_sandbox/faults", "DELETE", self._clear_faults),
+            control_route("/_sandbox/faults/{id:int}", "DELETE", self._remove_fault),
+            control_route("/_sandbox/machines", "GET", self._machines),
+            control_route("/_sandbox/machines/{id}/{deed}", "POST", self._change_machine),
+            control_route("/_sandbox/offers", "GET", self._offers),
+            control_route("/_sandbox/offers/{id}/{deed}", "POST", self._change_offer),
+            control_route("/_sandbox/rate-limits", "POST", self._rate_limits),
+            control_route("/_sandbox/calls", "GET", self._calls),
         ]
 
     async def _list_faults(self, request: Request) -> object:  # noqa: ARG002 - every call takes the request
@@ -49,7 +49,7 @@ class Control:
 
     async def _add_fault(self, request: Request) -> object:
         try:
-            number = self._world.faults.add(Fault(**await _body(request)))
+            number = self._world.faults.add(Fault(**await json_body(request)))
         except (TypeError, ValueError) as error:
             raise Refusal(422, {"error": str(error)}) from None
         return {"id": number}
@@ -89,13 +89,13 @@ class Control:
         return {"offers": [offer for cloud in self._clouds for offer in cloud.offers(at)]}
 
     async def _change_offer(self, request: Request) -> object:
-        offer_id, deed, body = request.path_params["id"], request.path_params["deed"], await _body(request)
+        offer_id, deed, body = request.path_params["id"], request.path_params["deed"], await json_body(request)
         if not any(cloud.change_offer(offer_id, deed, body) for cloud in self._clouds):
             raise Refusal(404, {"error": "no such offer, or no such deed: withdraw, restore, reprice"})
         return {}
 
     async def _rate_limits(self, request: Request) -> object:
-        self._world.limiter.enabled = bool((await _body(request)).get("enabled", True))
+        self._world.limiter.enabled = bool((await json_body(request)).get("enabled", True))
         return {"enabled": self._world.limiter.enabled}
 
     async def _calls(self, request: Request) -> object:  # noqa: ARG002 - as above
@@ -103,7 +103,9 @@ class Control:
         return {"counts": dict(sorted(counted.items()))}
 
 
-def _route(path: str, method: str, handler: Callable[[Request], Awaitable[object]]) -> Route:
+def control_route(path: str, method: str, handler: Callable[[Request], Awaitable[object]]) -> Route:
+    """Return a path that answers with JSON, or as a ``Refusal`` says."""
+
     async def endpoint(request: Request) -> Response:
         try:
             return json_response(await handler(request))
@@ -113,7 +115,12 @@ def _route(path: str, method: str, handler: Callable[[Request], Awaitable[object
     return Route(path, endpoint, methods=[method])
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def json_body(request: Request) -> dict[str, Any]:
+    """Return the JSON object that was sent; nothing is an empty one.
+
+    Raises:
+        Refusal: it is something else.
+    """
     raw = await request.body()
     try:
         body = json.loads(raw) if raw.strip() else {}

@@ -27,7 +27,7 @@ from app.sandbox.fleet import Fleet
 from app.sandbox.lambda_cloud.cloud import LambdaCloud
 from app.sandbox.limits import Limiter
 from app.sandbox.machines import Truth
-from app.sandbox.stripe import StripeAccount
+from app.sandbox.stripe import StripeAccount, StripeControl
 from app.sandbox.vast.cloud import VastCloud
 from app.sandbox.world import CallRecord, World
 
@@ -134,6 +134,7 @@ class Sandbox:
         routes = [
             *control.routes(),
             *(route for cloud in self._clouds for route in cloud.routes()),
+            *StripeControl(self.stripe).routes(),
             *self.stripe.routes(),
         ]
         app = Starlette(routes=routes)

@@ -8,6 +8,7 @@ with retries; and on demand everything that goes wrong between Stripe and a merc
 from __future__ import annotations
 
 from app.sandbox.stripe.account import CardDeclined, StripeAccount
+from app.sandbox.stripe.control import StripeControl
 from app.sandbox.stripe.truth import PaymentTruth, StripeTruth
 
-__all__ = ["CardDeclined", "PaymentTruth", "StripeAccount", "StripeTruth"]
+__all__ = ["CardDeclined", "PaymentTruth", "StripeAccount", "StripeControl", "StripeTruth"]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 from starlette.routing import Route
 
-from app.sandbox.answers import Refusal
 from app.sandbox.stripe.balance import Balance
 from app.sandbox.stripe.books import Books
 from app.sandbox.stripe.cards import Decline
@@ -19,14 +17,17 @@ from app.sandbox.stripe.disputes import Disputes
 from app.sandbox.stripe.events import Events
 from app.sandbox.stripe.intents import PaymentIntents
 from app.sandbox.stripe.methods import PaymentMethods
+from app.sandbox.stripe.pages import CheckoutPages
 from app.sandbox.stripe.paying import Paying
 from app.sandbox.stripe.portal import PortalSessions
+from app.sandbox.stripe.portal_pages import PortalPages
 from app.sandbox.stripe.refunds import Refunds
 from app.sandbox.stripe.rest import Wire
 from app.sandbox.stripe.routing import api_routes
 from app.sandbox.stripe.sessions import Sessions
 from app.sandbox.stripe.setups import SetupIntents
 from app.sandbox.stripe.store import Obj, Store
+from app.sandbox.stripe.tending import Tending
 from app.sandbox.stripe.truth import StripeTruth, truth_of
 from app.sandbox.stripe.webhooks import Webhooks
 from app.sandbox.world import World
@@ -69,7 +70,14 @@ class StripeAccount:
         self.sessions = Sessions(
             books, self.customers, self.intents, self.setups, tax_basis_points=config.stripe_tax_basis_points
         )
-        self.checkout = Checkout(books, self.sessions, self.intents, self.setups, self.methods, self.paying)
+        self.checkout = Checkout(
+            books,
+            self.intents,
+            self.setups,
+            self.methods,
+            self.paying,
+            settles_after=config.stripe_settle_seconds,
+        )
         self.refunds = Refunds(
             books, self.balance, self.methods, self.disputes, settles_after=config.stripe_settle_seconds
         )
@@ -77,18 +85,25 @@ class StripeAccount:
         self.portal = PortalSessions(books, self.customers)
         self.base_url = ""
         self._tending: asyncio.Task[None] | None = None
-        self._wire = Wire(world, books, tend=self.tend)
+        self._due = Tending(
+            books, self.sessions, self.checkout, self.refunds, settles_after=config.stripe_settle_seconds
+        )
+        self._wire = Wire(world, books, tend=self._due.tend)
 
     def routes(self) -> list[Route]:
-        """Return the paths of the API."""
-        return api_routes(self, self._wire)
+        """Return the paths of the API and of the pages."""
+        return [
+            *api_routes(self, self._wire),
+            *CheckoutPages(self.books, self.checkout, self.webhooks).routes(),
+            *PortalPages(self.books, self.portal, self.methods, self.setups).routes(),
+        ]
 
     def start(self, base_url: str) -> None:
         """Begin to look after what is due, and take up what was left undone."""
         self.base_url = self._world.config.stripe_pages_url or base_url
         if self._path is not None:
             self.books.store.open(self._path)
-        self._remember()
+        self._due.take_up()
         self.webhooks.take_up()
         self._tending = asyncio.get_running_loop().create_task(self._tend_on())
 
@@ -207,34 +222,11 @@ class StripeAccount:
         intent = self.books.need("payment_intent", payment_intent_id)
         return self.books.need("charge", intent["latest_charge"] or "")
 
-    def tend(self) -> None:
-        """Do what is due."""
-        for object_id in self.books.agenda.due(self.books.now()):
-            found: Any = self.books.store.find(object_id)
-            if found["object"] == "checkout.session" and found["status"] == "open":
-                self.sessions.end(found)
-            elif found["object"] == "refund" and not self.books.store.notes(found).get("settled"):
-                self.books.store.notes(found)["settled"] = True
-                try:
-                    self.refunds.settle(found)
-                except Refusal:
-                    continue
-
     async def _tend_on(self) -> None:
         while True:
             await self._world.clock.sleep(_TEND_SECONDS)
-            self.tend()
+            self._due.tend()
             self.books.store.commit()
-
-    def _remember(self) -> None:
-        """Put down again what was due when the account was last open."""
-        for session in self.books.store.all("checkout.session"):
-            if session["status"] == "open":
-                self.books.agenda.add(session["expires_at"], session["id"])
-        after = self._world.config.stripe_settle_seconds
-        for refund in self.books.store.all("refund"):
-            if after is not None and (refund["status"] == "pending" or self.books.store.notes(refund)["will_fail"]):
-                self.books.agenda.add(refund["created"] + after, refund["id"])
 
     def _done(self, obj: Obj) -> Obj:
         self.books.store.commit()

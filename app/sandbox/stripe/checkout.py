@@ -10,7 +10,6 @@ from app.sandbox.stripe.errors import not_allowed
 from app.sandbox.stripe.intents import PaymentIntents
 from app.sandbox.stripe.methods import PaymentMethods
 from app.sandbox.stripe.paying import Paying
-from app.sandbox.stripe.sessions import Sessions
 from app.sandbox.stripe.setups import SetupIntents
 from app.sandbox.stripe.store import Obj
 
@@ -31,15 +30,15 @@ class Checkout:
     """The till."""
 
     def __init__(
-        self, books: Books, sessions: Sessions, intents: PaymentIntents, setups: SetupIntents,
-        methods: PaymentMethods, paying: Paying,
+        self, books: Books, intents: PaymentIntents, setups: SetupIntents, methods: PaymentMethods, paying: Paying,
+        *, settles_after: float | None,
     ) -> None:  # fmt: skip
         self._books = books
-        self._sessions = sessions
         self._intents = intents
         self._setups = setups
         self._methods = methods
         self._paying = paying
+        self._settles_after = settles_after
 
     def submit(self, session: Obj, visit: Visit, *, base_url: str) -> Decline | None:
         """Pay, or save a card; a decline leaves the session open, and so does a question to the card's holder.
@@ -133,4 +132,7 @@ class Checkout:
         if session["customer_details"] and name:
             new["customer_details"] = session["customer_details"] | {"name": name}
         self._books.change(session, **new)
-        self._books.emit("checkout.session.completed", session)
+        event = self._books.emit("checkout.session.completed", session)
+        self._books.store.notes(session)["completed_by"] = event["id"]
+        if intent["status"] == "processing" and self._settles_after is not None:
+            self._books.agenda.add(self._books.now() + self._settles_after, session["id"])

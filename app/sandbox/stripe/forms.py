@@ -64,6 +64,17 @@ def merged(old: Mapping[str, str], changes: Mapping[str, str]) -> dict[str, str]
     return {key: value for key, value in {**old, **changes}.items() if value}
 
 
+def need_urls(params: Params, *names: str) -> None:
+    """Check that parameters are addresses of the web.
+
+    Raises:
+        StripeRefusal: one is not.
+    """
+    for name in names:
+        if params.get(name) and not params[name].startswith(("http://", "https://")):
+            raise StripeRefusal(400, "Not a valid URL", code="url_invalid", param=name)
+
+
 def _full(within: str, name: str) -> str:
     return f"{within}[{name}]" if within else name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.sandbox.stripe.books import Books, StripeCall
 from app.sandbox.stripe.customers import Customers
-from app.sandbox.stripe.forms import Spec
+from app.sandbox.stripe.forms import Spec, need_urls
 from app.sandbox.stripe.ids import chance, new_id
 from app.sandbox.stripe.store import Obj
 
@@ -34,6 +34,7 @@ class PortalSessions:
     def create(self, call: StripeCall) -> Obj:
         """``POST /v1/billing_portal/sessions``."""
         params = call.params
+        need_urls(params, "return_url")
         customer = self._customers.need(params["customer"], param="customer")
         secret = f"test_{chance(40)}"
         session: Obj = {

@@ -6,7 +6,7 @@ from app.sandbox.stripe import lists
 from app.sandbox.stripe.books import Books, StripeCall
 from app.sandbox.stripe.customers import Customers
 from app.sandbox.stripe.errors import StripeRefusal, not_allowed
-from app.sandbox.stripe.forms import LIST, Params, Spec, merged
+from app.sandbox.stripe.forms import LIST, Params, Spec, merged, need_urls
 from app.sandbox.stripe.ids import chance
 from app.sandbox.stripe.intents import AMOUNT_MIN, PaymentIntents
 from app.sandbox.stripe.ordering import CREATE, LINES, order_of
@@ -43,6 +43,7 @@ class Sessions:
     def create(self, call: StripeCall) -> Obj:
         """``POST /v1/checkout/sessions``."""
         params, now = call.params, self._books.now()
+        need_urls(params, "success_url", "cancel_url")
         expires_at = params.get("expires_at") or now + _LIFE_SECONDS
         if not now + _LIFE_MIN_SECONDS - 60 <= expires_at <= now + _LIFE_SECONDS + 60:
             raise StripeRefusal(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,7 @@ TROUBLES = frozenset({"lose", "duplicate", "delay", "reorder"})
 _TRIES_MAX, _PAUSE_MAX_SECONDS = 16, 300.0
 _PATIENCE_SECONDS = 10.0
 _IDLE_SECONDS = 0.01
+_SENT_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Webhooks:
         self.secrets = tuple(secrets)
         self.types: Collection[str] = SUBSCRIBED
         """Which events the endpoint listens to; ``*`` among them for all."""
-        self.sent: list[Delivery] = []
+        self.sent: deque[Delivery] = deque(maxlen=_SENT_KEPT)
         self._store = store
         self._clock = clock
         self._retry_seconds = retry_seconds
@@ -78,6 +80,16 @@ class Webhooks:
         self._open.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._client: httpx.AsyncClient | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is sent."""
+        return not self._open.is_set()
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """What goes wrong with deliveries to come."""
+        return list(self._troubles)
 
     def take(self, event: Obj) -> None:
         """Begin to deliver an event, if somebody listens to it."""
@@ -135,10 +147,15 @@ class Webhooks:
             if event["pending_webhooks"] and not self._store.notes(event).get("lost"):
                 self._send(event)
 
-    async def drained(self) -> None:
-        """Wait until nothing is on its way."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=_IDLE_SECONDS)
+    async def drained(self, *, within: float = 30.0) -> None:
+        """Wait until nothing is on its way.
+
+        Raises:
+            TimeoutError: something still is.
+        """
+        async with asyncio.timeout(within):
+            while self._tasks:
+                await asyncio.wait(set(self._tasks), timeout=_IDLE_SECONDS)
 
     async def delivered(self, event_id: str, *, within: float) -> None:
         """Wait for so long at most until an event has been taken."""

@@ -69,24 +69,21 @@ def _faults_of_class(value: Any, cls: type, where: str) -> list[str]:
 def _faults(value: Any, kind: Any, names: dict[str, type], where: str) -> list[str]:
     if isinstance(kind, ForwardRef | str):
         kind = names[kind.__forward_arg__ if isinstance(kind, ForwardRef) else kind]
-    origin, args = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return []
-    if origin is Union:
-        return _faults_of_union(value, args, names, where)
-    if origin is Literal:
-        return [] if value in args else [f"{where}: {value!r} is none of its words"]
-    if origin is list:
-        if not isinstance(value, list):
-            return [f"{where}: no list"]
-        return [fault for item in value for fault in _faults(item, args[0], names, f"{where}[]")]
-    if origin is UntypedStripeObject:
-        return _faults_of_map(value, args[0], names, where)
-    if origin is ListObject:
-        return _faults_of_list(value, args[0], names, where)
+    if (by_origin := _BY_ORIGIN.get(get_origin(kind))) is not None:
+        return by_origin(value, get_args(kind), names, where)
     if inspect.isclass(kind) and issubclass(kind, StripeObject):
         return _faults_of_class(value, kind, where)
     return [] if _is_a(value, kind) else [f"{where}: {value!r} is no {getattr(kind, '__name__', kind)}"]
+
+
+def _faults_of_choice(value: Any, args: tuple[Any, ...], names: dict[str, type], where: str) -> list[str]:
+    return [] if value in args else [f"{where}: {value!r} is none of its words"]
+
+
+def _faults_of_many(value: Any, args: tuple[Any, ...], names: dict[str, type], where: str) -> list[str]:
+    if not isinstance(value, list):
+        return [f"{where}: no list"]
+    return [fault for item in value for fault in _faults(item, args[0], names, f"{where}[]")]
 
 
 def _faults_of_union(value: Any, args: tuple[Any, ...], names: dict[str, type], where: str) -> list[str]:
@@ -99,20 +96,31 @@ def _faults_of_union(value: Any, args: tuple[Any, ...], names: dict[str, type], 
     return [] if [] in tried else min(tried, key=lambda found: (found[0].count("instead of"), len(found)))
 
 
-def _faults_of_map(value: Any, kind: Any, names: dict[str, type], where: str) -> list[str]:
+def _faults_of_map(value: Any, args: tuple[Any, ...], names: dict[str, type], where: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{where}: no map"]
-    return [fault for name, item in value.items() for fault in _faults(item, kind, names, f"{where}[{name}]")]
+    return [fault for name, item in value.items() for fault in _faults(item, args[0], names, f"{where}[{name}]")]
 
 
-def _faults_of_list(value: Any, kind: Any, names: dict[str, type], where: str) -> list[str]:
+def _faults_of_list(value: Any, args: tuple[Any, ...], names: dict[str, type], where: str) -> list[str]:
     if not isinstance(value, dict) or value.get("object") != "list":
         return [f"{where}: no list object"]
     wrong = [f"{where}: fields {sorted(value)}"] if set(value) - {"object"} != _LISTS["list"] else []
-    return wrong + [fault for row in value.get("data", []) for fault in _faults(row, kind, names, f"{where}[]")]
+    return wrong + [fault for row in value.get("data", []) for fault in _faults(row, args[0], names, f"{where}[]")]
+
+
+_BY_ORIGIN = {
+    Union: _faults_of_union,
+    Literal: _faults_of_choice,
+    list: _faults_of_many,
+    UntypedStripeObject: _faults_of_map,
+    ListObject: _faults_of_list,
+}
 
 
 def _is_a(value: Any, kind: Any) -> bool:
+    if kind is Any:
+        return True
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind is float:
