@@ -22,8 +22,15 @@ from app.kit.log import configure_logs
 from app.ledger import endpoints as ledger_endpoints
 from app.rentals import endpoints as rental_endpoints
 from app.settings import Settings, read_settings
+from app.statements import endpoints as statement_endpoints
 from app.tenancy import endpoints as tenancy_endpoints
-from app.topups import card_endpoints, checkout_endpoints, payment_endpoints, webhook_endpoints
+from app.topups import (
+    card_endpoints,
+    checkout_endpoints,
+    payment_endpoints,
+    topup_endpoints,
+    webhook_endpoints,
+)
 from app.wallet import endpoints as wallet_endpoints
 from app.web import RequestMetrics, install
 
@@ -43,6 +50,8 @@ ROUTERS = (
     card_endpoints.router,
     card_endpoints.public_router,
     payment_endpoints.router,
+    topup_endpoints.router,
+    statement_endpoints.router,
     webhook_endpoints.router,
     *rental_endpoints.ROUTERS,
 )

@@ -6,7 +6,9 @@ import app.catalog.models
 import app.events.models
 import app.kit.leases
 import app.ledger.models
+import app.lots.models
 import app.mail.models
+import app.refills.models
 import app.rentals.models
 import app.tenancy.models
 import app.topups.models

@@ -29,14 +29,17 @@ from app.kit.leases import BUCKETS, LEASE_SECONDS, Holding, bucket_name, hold_sh
 from app.kit.log import configure_logs
 from app.kit.reconcile import LAG, Reconciler, Round, Runner
 from app.ledger import reconcilers as ledger_reconcilers
+from app.lots import reconcilers as lot_reconcilers
 from app.mail import reconcilers as mail_reconcilers
 from app.rentals import sweeping
 from app.rentals.reconcilers import reconcilers as rental_reconcilers
 from app.rentals.tools import Tools
 from app.settings import Settings, read_settings
 from app.topups import TopupTools, event_reconcilers
+from app.topups.charging import charging
 from app.topups.refunding import refunding
 from app.wallet import reconcilers as wallet_reconcilers
+from app.wallet.refilling import refilling
 from app.web import reconcilers as web_reconcilers
 
 log = structlog.get_logger(__name__)
@@ -63,6 +66,9 @@ def reconcilers_of(state: WorkerState) -> list[Reconciler]:
         wallet_reconcilers.metering(tools.db),
         wallet_reconcilers.warnings(tools.db),
         wallet_reconcilers.auditing(tools.db),
+        wallet_reconcilers.promo_expiry(tools.db),
+        refilling(tools.db),
+        lot_reconcilers.auditing(tools.db),
         ledger_reconcilers.sealing(tools.db),
         ledger_reconcilers.auditing(tools.db),
         *_card_reconcilers(state.topups),
@@ -81,6 +87,7 @@ def _card_reconcilers(topups: TopupTools) -> list[Reconciler]:
         event_reconcilers.sweeping(topups),
         event_reconcilers.forgetting(topups),
         refunding(topups),
+        charging(topups),
     ]
 
 
