@@ -187,6 +187,7 @@ async def _add_payment(
         checked_at=at,
     )
     session.add(row)
+    await session.flush()  # before the rows that name it: nothing else tells the order in which they are written
     return row
 
 
