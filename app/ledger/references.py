@@ -5,14 +5,15 @@ Reckoned by the counter-bucket ``funding``, so that it does not matter what a de
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.kit.db import driver
+from app.kit.db import Database, driver
 from app.kit.ids import AccountId
+from app.ledger.invariants import every_account
 
 _SUM: Final = """
 SELECT reference, sum(CASE WHEN debit = 'funding' THEN amount WHEN credit = 'funding' THEN -amount ELSE 0 END)::bigint AS net
@@ -32,8 +33,13 @@ async def net_funding(session: AsyncSession, *, account_id: AccountId, reference
 
 
 async def list_funded(
-    session: AsyncSession, account_ids: Sequence[AccountId], *, since: datetime, until: datetime
-) -> list[tuple[AccountId, str]]:
-    """Return for which references of some accounts money came in or went out in a span of time."""
-    rows = await driver(session).fetch(_LIST, list(account_ids), since, until)
-    return [(AccountId(row["account_id"]), row["reference"]) for row in rows]
+    db: Database, *, since: datetime, until: datetime
+) -> AsyncIterator[Sequence[tuple[AccountId, str]]]:
+    """Yield for which references money came in or went out in a span of time, some accounts at a time."""
+    async with db.begin_unscoped() as session:
+        groups = [group async for group in every_account(session)]
+    for group in groups:
+        async with db.begin_unscoped() as session:
+            rows = await driver(session).fetch(_LIST, group, since, until)
+        if rows:
+            yield [(AccountId(row["account_id"]), row["reference"]) for row in rows]

@@ -4,24 +4,29 @@
   payments and the daily comparison come to the same, later.
 - sweeping: every event that Stripe lists is stored. Twice: it is there. Never: what no message brought is found by the
   daily comparison alone.
+- looking: visits to Stripe's page that nobody asks about are looked at from time to time. Twice: they stand where they
+  stood. Never: an event brings the same, if it comes.
+- reconciling: every day and every month that is over was compared with Stripe. Twice: the row is written again. Never:
+  what slipped through everything else goes on unseen.
 - forgetting: handled events older than 90 days are gone. Twice: nothing is left. Never: the table grows.
 
-Handling is divided by buckets; sweeping is for the worker that holds the first of them.
+Handling and looking are divided by buckets; the others are for the worker that holds the first of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.db import is_transient
+from app.kit.ids import AccountId
 from app.kit.leases import StaleFenceError, bucket_name, fenced
 from app.kit.reconcile import Reconciler, Round
-from app.topups import event_queue
+from app.topups import event_queue, reconciliations, syncing
 from app.topups.handling import Group, grouped, look_at
 from app.topups.stripe_errors import StripeBusy, StripeUnauthorized, StripeUnavailable, StripeUnknown
 from app.topups.sweeping import sweep
@@ -83,6 +88,49 @@ def sweeping(tools: TopupTools) -> Reconciler:
         step=step,
         concurrency=1,
         step_seconds_max=1800.0,
+    )
+
+
+def looking(tools: TopupTools) -> Reconciler:
+    """Return the reconciler that looks after visits to Stripe's page which are neither over nor asked about."""
+
+    async def find(this: Round, limit: int) -> list[tuple[AccountId, str]]:
+        async with tools.db.begin_unscoped() as session:
+            return list(await syncing.find_due(session, at=this.at, buckets=this.holding.buckets, limit=limit))
+
+    async def step(this: Round, visit: tuple[AccountId, str]) -> str:
+        account_id, checkout_id = visit
+        row = await syncing.sync_checkout(tools, account_id=account_id, checkout_id=checkout_id, at=this.at)
+        return row.state
+
+    return Reconciler(name="topups.looking", every_seconds=10.0, batch=200, find=find, step=step)
+
+
+def reconciling(tools: TopupTools) -> Reconciler:
+    """Return the reconciler that compares what is over with Stripe, a day and a month at a time."""
+
+    async def find(this: Round, limit: int) -> list[tuple[str, date]]:
+        if not this.holding.holds(FIRST_BUCKET):
+            return []
+        async with tools.db.begin_unscoped() as session:
+            return (await reconciliations.find_due(session, at=this.at))[:limit]
+
+    async def step(this: Round, due: tuple[str, date]) -> str:
+        kind, day = due
+        if kind == reconciliations.MONTH:
+            ok = (await reconciliations.compare_month(tools.db, day, at=this.at))["ok"]
+        else:
+            ok = (await reconciliations.compare_day(tools, day, at=this.at)).ok
+        return f"{kind}_agrees" if ok else f"{kind}_differs"
+
+    return Reconciler(
+        name="topups.reconciling",
+        every_seconds=600.0,
+        batch=40,
+        find=find,
+        step=step,
+        concurrency=1,
+        step_seconds_max=3600,
     )
 
 
