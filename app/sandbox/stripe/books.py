@@ -65,9 +65,7 @@ class Books:
         event = {
             "id": new_id("evt"),
             "object": "event",
-            "account": None,
             "api_version": API_VERSION,
-            "context": None,
             "created": self.now(),
             "data": data,
             "livemode": False,

@@ -15,7 +15,8 @@ from app.sandbox.stripe.store import Obj
 LIST_SPEC: Spec = LIST | {"charge": str, "payment_intent": str}
 FEE = 1_500
 _DUE_AFTER_SECONDS = 9 * 86_400
-_OPEN = frozenset({"needs_response", "under_review", "warning_needs_response", "warning_under_review"})
+_INQUIRIES = frozenset({"warning_needs_response", "warning_under_review"})
+_OPEN = _INQUIRIES | {"needs_response", "under_review"}
 _EVIDENCE = (
     "access_activity_log", "billing_address", "cancellation_policy", "cancellation_policy_disclosure",
     "cancellation_rebuttal", "customer_communication", "customer_email_address", "customer_name",
@@ -103,6 +104,13 @@ class Disputes:
             self._books.emit("charge.dispute.funds_reinstated", dispute)
         self._books.emit("charge.dispute.closed", dispute, previous)
         return dispute
+
+    def close_inquiries(self, charge: Obj) -> None:
+        """Close what was only asked about a charge that is fully refunded now."""
+        for dispute in self._books.store.all("dispute"):
+            if dispute["charge"] == charge["id"] and dispute["status"] in _INQUIRIES:
+                previous = self._books.change(dispute, status="warning_closed", is_charge_refundable=False)
+                self._books.emit("charge.dispute.closed", dispute, previous)
 
     def warn(self, charge: Obj, *, fraud_type: str = "made_with_stolen_card") -> Obj:
         """Send the card issuer's early warning of fraud."""

@@ -212,6 +212,7 @@ _BLANK: Obj = {
     "last_payment_error": None,
     "latest_charge": None,
     "livemode": False,
+    "managed_payments": None,
     "next_action": None,
     "on_behalf_of": None,
     "payment_method": None,

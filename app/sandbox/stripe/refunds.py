@@ -63,6 +63,8 @@ class Refunds:
         before = self._set_refunded(charge, charge["amount_refunded"] + amount)
         self._books.emit("refund.created", refund)
         self._books.emit("charge.refunded", charge, before)
+        if charge["refunded"]:
+            self._disputes.close_inquiries(charge)
         if card.refund != "succeeded" and self._settles_after is not None:
             self._books.agenda.add(self._books.now() + self._settles_after, refund["id"])
         return refund

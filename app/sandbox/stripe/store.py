@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -87,19 +88,23 @@ class Store:
     def _load(self, path: Path) -> None:
         if not path.exists():
             return
-        for line in path.read_text(encoding="utf-8").split("\n"):
-            if not line.endswith("]"):
-                continue
-            for object_id, obj, notes in json.loads(line):
-                if obj is not None:
-                    self.add(obj, **(notes or {}))
-                elif (old := self.find(object_id)) is not None:
-                    self.remove(old)
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            with suppress(ValueError):
+                self._take(json.loads(line))
         self._changed.clear()
+
+    def _take(self, rows: list[list[Any]]) -> None:
+        for object_id, obj, notes in rows:
+            if obj is not None:
+                self.add(obj, **(notes or {}))
+            elif (old := self.find(object_id)) is not None:
+                self.remove(old)
 
     def _rewritten(self, path: Path) -> IO[str]:
         """Return the journal, shortened to what is there now."""
         new = path.with_name(f"{path.name}.new")
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)
         with new.open("w", encoding="utf-8") as file:
             for object_id in self._kinds:
                 file.write(json.dumps([self._row(object_id)]) + "\n")

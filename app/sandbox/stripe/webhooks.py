@@ -220,10 +220,11 @@ class Webhooks:
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
             "Stripe-Signature": signature(body, self.secrets, at=int(self._clock.now().timestamp())),
         }
-        if self._client is None:
-            self._client = httpx.AsyncClient(timeout=_PATIENCE_SECONDS, trust_env=False)
         if self.url is None:
             return 0
+        if self._client is None:
+            is_secure = self.url.startswith("https:")
+            self._client = httpx.AsyncClient(timeout=_PATIENCE_SECONDS, trust_env=False, verify=is_secure)
         try:
             answer = await self._client.post(self.url, content=body, headers=headers)
         except httpx.HTTPError:

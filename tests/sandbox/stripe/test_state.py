@@ -97,7 +97,7 @@ async def test_time_ends_sessions_and_settles_what_takes_its_time(timed, clock, 
 
 
 async def test_events_are_told_for_30_days_and_keys_kept_for_one(timed, clock):
-    merchant, client = timed
+    _, client = timed
     first = await client.customers.create_async({}, {"idempotency_key": "k"})
     [event] = (await client.events.list_async()).data
     await clock.advance(86_401)
