@@ -39,7 +39,7 @@ RENTALS_MAX: Final = 500
 """A paper lists this many rentals, those that cost most, and the sum of the others; CSV and JSON list all."""
 PAYMENTS_MAX: Final = 500
 
-_TEXT = ParagraphStyle("text", fontName=PLAIN, fontSize=8.5, leading=12, textColor=FAINT)
+_TEXT = ParagraphStyle("text", fontName=PLAIN, fontSize=7.5, leading=10, textColor=FAINT)
 _HEADING = ParagraphStyle(
     "heading", fontName=BOLD, fontSize=11, leading=14, textColor=INK, spaceBefore=16, spaceAfter=5
 )
@@ -92,10 +92,10 @@ def printed(contents: Contents) -> bytes:
         _parties(contents),
         Spacer(0, 16),
         _summary(statement),
+        *_notes(statement),
         *_movements(statement),
         *_payments(contents.payments),
         *_rentals(statement, contents.rentals),
-        *_notes(statement),
     ]
     provisional = "" if statement.final else " (provisional)"
     return bound(
@@ -197,6 +197,18 @@ def _summary(statement: Statement) -> Flowable:
     )
 
 
+def _notes(statement: Statement) -> list[Flowable]:
+    month = statement.span.month
+    told = (
+        "Amounts are US dollars, exact to the millionth; times are UTC. A movement belongs to the month in which it took "
+        "effect. What is set aside for running rentals is part of the balance until it is used. Every single movement: "
+        f"GET /v1/billing/ledger?from={month.starts_at:%Y-%m-%dT%H:%M:%SZ}&amp;to={month.ends_at:%Y-%m-%dT%H:%M:%SZ}"
+    )
+    if not statement.final:
+        told = "This statement is provisional: the month is not over, or not settled to its end. " + told
+    return [Spacer(0, 8), Paragraph(told, _TEXT)]
+
+
 def _movements(statement: Statement) -> list[Flowable]:
     owing = any(line.change.owed for line in statement.lines)
     columns = [
@@ -274,18 +286,6 @@ def _rentals(statement: Statement, rentals: Sequence[Used]) -> list[Flowable]:
     total = [f"{usage.rentals} in all", duration(usage.seconds), ""]
     total += map(dollars, (usage.charged, usage.refunded, usage.net))
     return _section("Usage by rental", table(columns, [*rows, total], has_total=True))
-
-
-def _notes(statement: Statement) -> list[Flowable]:
-    month = statement.span.month
-    told = (
-        "Amounts are US dollars, exact to the millionth; times are UTC. A movement belongs to the month in which it took "
-        "effect. What is set aside for running rentals is part of the balance until it is used. Every single movement: "
-        f"GET /v1/billing/ledger?from={month.starts_at:%Y-%m-%dT%H:%M:%SZ}&amp;to={month.ends_at:%Y-%m-%dT%H:%M:%SZ}"
-    )
-    if not statement.final:
-        told = "This statement is provisional: the month is not over, or not settled to its end. " + told
-    return [Spacer(0, 18), Paragraph(told, _TEXT)]
 
 
 def _section(title: str, *flowables: Flowable) -> list[Flowable]:

@@ -73,8 +73,9 @@ def table(columns: Sequence[Column], rows: Sequence[list[Any]], *, has_total: bo
         ("FONT", (0, 0), (-1, -1), PLAIN, _SIZE, _LEADING),
         ("TEXTCOLOR", (0, 0), (-1, -1), INK),
         ("TEXTCOLOR", (0, 0), (-1, 0), FAINT),
-        ("LINEBELOW", (0, 0), (-1, 0), 0.6, INK),
-        ("LINEBELOW", (0, 1), (-1, -1), 0.25, LINE),
+        ("LINEABOVE", (0, 2), (-1, -1), 0.25, LINE),
+        ("LINEBELOW", (0, -1), (-1, -1), 0.25, LINE),
+        ("LINEBELOW", (0, 0), (-1, 0), 0.6, INK),  # last, since on a later page a row's own line lies under it
         ("LEFTPADDING", (0, 0), (0, -1), 0),
         ("TOPPADDING", (0, 0), (-1, -1), 2.5),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 2.5),
