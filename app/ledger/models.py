@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kit.orm import Base
+
+_MICROS = DOMAIN("micros", BigInteger(), check="VALUE >= 0")
+_POSITIVE = DOMAIN("positive", BigInteger(), check="VALUE > 0")
 
 
 class WalletRow(Base):
@@ -15,10 +19,8 @@ class WalletRow(Base):
 
     __tablename__ = "wallets"
     __table_args__ = (
-        CheckConstraint("available >= 0", name="available_not_negative"),
-        CheckConstraint("reserved >= 0", name="reserved_not_negative"),
-        CheckConstraint("owed >= 0", name="owed_not_negative"),
-        CheckConstraint("owed = 0 OR available = 0", name="owed_leaves_nothing_available"),
+        # Neither is negative, and while something is owed nothing is available.
+        CheckConstraint("least(available, owed) = 0", name="available_or_owed"),
         Index("ix_wallets_bucket", "bucket"),
         {"postgresql_with": {"fillfactor": 70}},
     )
@@ -26,7 +28,7 @@ class WalletRow(Base):
     account_id: Mapped[str] = mapped_column(primary_key=True)
     bucket: Mapped[int] = mapped_column(SmallInteger)
     available: Mapped[int]
-    reserved: Mapped[int]
+    reserved: Mapped[int] = mapped_column(_MICROS)
     owed: Mapped[int]
     seq: Mapped[int]
     alert_below: Mapped[int]
@@ -46,11 +48,8 @@ class TransferRow(Base):
     __tablename__ = "transfers"
     __table_args__ = (
         UniqueConstraint("account_id", "id"),
-        CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("debit <> credit", name="two_buckets"),
-        CheckConstraint("seq > 0", name="seq_positive"),
-        CheckConstraint("available_after >= 0 AND reserved_after >= 0 AND owed_after >= 0", name="after_not_negative"),
-        CheckConstraint("owed_after = 0 OR available_after = 0", name="owed_leaves_nothing_available"),
+        CheckConstraint("least(available_after, owed_after) = 0", name="available_or_owed"),
         Index(
             "ix_transfers_account_id_rental_id_seq",
             "account_id",
@@ -67,15 +66,15 @@ class TransferRow(Base):
     )
 
     account_id: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seq: Mapped[int] = mapped_column(_POSITIVE, primary_key=True, autoincrement=False)
     id: Mapped[str]
     """Follows from the account and the idempotency key, whose uniqueness is this one's."""
     kind: Mapped[str]
     debit: Mapped[str]
     credit: Mapped[str]
-    amount: Mapped[int]
+    amount: Mapped[int] = mapped_column(_POSITIVE)
     available_after: Mapped[int]
-    reserved_after: Mapped[int]
+    reserved_after: Mapped[int] = mapped_column(_MICROS)
     owed_after: Mapped[int]
     effective_at: Mapped[datetime]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -13,15 +13,15 @@ POST_ONE: Final = """
 WITH moved AS (
     UPDATE wallets SET available = available + $2, reserved = reserved + $3, owed = owed + $4, seq = seq + 1
     WHERE account_id = $1
-      AND available + $2 >= 0 AND reserved + $3 >= 0 AND owed + $4 >= 0
-      AND (available + $2 = 0 OR owed + $4 = 0)
+      AND least(available + $2, owed + $4) = 0 AND reserved + $3 >= 0
       AND ($7 <> 'reserve' OR frozen_at IS NULL AND restricted_at IS NULL)
       AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.account_id = $1 AND t.id = $6)
     RETURNING available, reserved, owed, seq, available <= alert_below AS alert_due
 ), written AS (
     INSERT INTO transfers (account_id, seq, id, kind, debit, credit, amount, available_after, reserved_after, owed_after,
                            effective_at, rental_id, actor, description, idempotency_key, rate, from_s, to_s, reference)
-    SELECT $1, seq, $6, $7, $8, $9, $10, available, reserved, owed, $11, $12, $13, $14, $5, $15, $16, $17, $18 FROM moved
+    SELECT $1, seq, $6, $7, $8, $9, $10::bigint, available, reserved, owed, $11, $12, $13, $14, $5, $15, $16, $17, $18
+    FROM moved
 )
 SELECT available, reserved, owed, seq, alert_due FROM moved
 """
