@@ -10,8 +10,9 @@ import structlog
 from fastapi import Depends, Query, Request, Response
 
 from app.kit.errors import NotFound
+from app.topups.checkout_queries import get_checkout, list_checkouts
 from app.topups.checkout_schemas import CheckoutCreate, CheckoutPage, CheckoutSession
-from app.topups.checkouts import OVER, Purpose, Wish, get_checkout, list_checkouts, open_checkout
+from app.topups.checkouts import OVER, Purpose, Wish, open_checkout
 from app.topups.edge import stripe_of, told_over_http, tools_of
 from app.topups.errors import CardPaymentsNotSetUp, StripeOutOfReach, StripeRefusal
 from app.topups.models import CheckoutRow

@@ -7,19 +7,17 @@ in by ``apply_payment`` alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.kit.errors import NotFound
 from app.kit.ids import AccountId, CheckoutId, TopupId
 from app.kit.leases import bucket_of
+from app.topups.checkout_queries import find_by_key, lock_checkout
 from app.topups.customers import KEYS_ARE_KEPT, ensure_customer
 from app.topups.edge import stripe_of
 from app.topups.facts import SessionFacts, SessionOrder, Visit
@@ -93,7 +91,9 @@ async def open_checkout(tools: TopupTools, wish: Wish, *, account_id: AccountId,
         GatewayError: Stripe did not open it; a repetition goes on where this one stopped.
     """
     stripe_of(tools)
-    row = await tools.db.run(lambda session: _by_key(session, account_id, wish.kept_key), account_id=account_id)
+    row = await tools.db.run(
+        lambda session: find_by_key(session, account_id=account_id, key=wish.kept_key), account_id=account_id
+    )
     if row is None:
         customer_id = await ensure_customer(tools, account_id=account_id, at=at)
         row = await tools.db.run(
@@ -170,47 +170,15 @@ async def follow(
     return await tools.db.run(write, account_id=AccountId(row.account_id))
 
 
-async def get_checkout(session: AsyncSession, *, account_id: AccountId, checkout_id: str) -> CheckoutRow:
-    """Return one visit of an account.
+async def put_off(tools: TopupTools, row: CheckoutRow, *, at: datetime) -> CheckoutRow:
+    """Look at a visit later whose session Stripe does not know, as after a change of keys; never, once it is too old."""
 
-    Raises:
-        NotFound: the account has no such visit.
-    """
-    found = await session.get(CheckoutRow, (account_id, checkout_id))
-    if found is None:
-        raise NotFound("There is no such checkout session.")
-    return found
+    async def write(session: AsyncSession) -> CheckoutRow:
+        found = await lock_checkout(session, account_id=AccountId(row.account_id), checkout_id=row.id)
+        _move(found, State.EXPIRED if at >= found.expires_at else State(found.state), at=at)
+        return found
 
-
-async def list_checkouts(
-    session: AsyncSession, *, account_id: AccountId, before: str | None, limit: int
-) -> Sequence[CheckoutRow]:
-    """Return an account's visits, newest first, those made before one of them."""
-    query = select(CheckoutRow).where(CheckoutRow.account_id == account_id)
-    if before is not None:
-        query = query.where(CheckoutRow.id < before)
-    return (await session.scalars(query.order_by(CheckoutRow.id.desc()).limit(limit))).all()
-
-
-async def lock_checkout(session: AsyncSession, *, account_id: AccountId, checkout_id: str) -> CheckoutRow:
-    """Return one visit of an account and hold its row.
-
-    Raises:
-        NotFound: the account has no such visit.
-    """
-    query = select(CheckoutRow).where(CheckoutRow.account_id == account_id, CheckoutRow.id == checkout_id)
-    found = await session.scalar(query.with_for_update())
-    if found is None:
-        raise NotFound("There is no such checkout session.")
-    return found
-
-
-async def sum_processing(session: AsyncSession, *, account_id: AccountId) -> int:
-    """Return what is on its way into a wallet from visits whose money takes its time, in micro-dollars."""
-    amounts = select(func.coalesce(func.sum(CheckoutRow.amount), 0)).where(
-        CheckoutRow.account_id == account_id, CheckoutRow.state == State.PROCESSING
-    )
-    return int(await session.scalar(amounts) or 0)
+    return await tools.db.run(write, account_id=AccountId(row.account_id))
 
 
 def _move(row: CheckoutRow, state: State, *, at: datetime) -> None:
@@ -246,11 +214,6 @@ async def _ended(tools: TopupTools, row: CheckoutRow, state: State) -> CheckoutR
     return await tools.db.run(write, account_id=AccountId(row.account_id))
 
 
-async def _by_key(session: AsyncSession, account_id: AccountId, key: str) -> CheckoutRow | None:
-    query = select(CheckoutRow).where(CheckoutRow.account_id == account_id, CheckoutRow.idempotency_key == key)
-    return await session.scalar(query)
-
-
 async def _written(
     session: AsyncSession, tools: TopupTools, wish: Wish, *, customer_id: str, account_id: AccountId, at: datetime
 ) -> CheckoutRow:
@@ -284,7 +247,7 @@ async def _written(
         "next_at": at + _FIRST_LOOK,
     }
     await session.execute(insert(CheckoutRow).values(values).on_conflict_do_nothing())
-    row = await _by_key(session, account_id, wish.kept_key)
+    row = await find_by_key(session, account_id=account_id, key=wish.kept_key)
     if row is None:
         raise AssertionError("a visit was written and is not there")
     return row

@@ -26,7 +26,7 @@ from app.kit.db import is_transient
 from app.kit.ids import AccountId
 from app.kit.leases import StaleFenceError, bucket_name, fenced
 from app.kit.reconcile import Reconciler, Round
-from app.topups import event_queue, reconciliations, syncing
+from app.topups import checkout_queries, event_queue, reconciliations, syncing
 from app.topups.handling import Group, grouped, look_at
 from app.topups.stripe_errors import StripeBusy, StripeUnauthorized, StripeUnavailable, StripeUnknown
 from app.topups.sweeping import sweep
@@ -96,7 +96,7 @@ def looking(tools: TopupTools) -> Reconciler:
 
     async def find(this: Round, limit: int) -> list[tuple[AccountId, str]]:
         async with tools.db.begin_unscoped() as session:
-            return list(await syncing.find_due(session, at=this.at, buckets=this.holding.buckets, limit=limit))
+            return list(await checkout_queries.find_due(session, at=this.at, buckets=this.holding.buckets, limit=limit))
 
     async def step(this: Round, visit: tuple[AccountId, str]) -> str:
         account_id, checkout_id = visit

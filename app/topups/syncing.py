@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 import structlog
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.errors import NotFound
 from app.kit.ids import AccountId
 from app.topups.applying import Applied, Outcome, apply_payment
 from app.topups.cards import sync_cards
-from app.topups.checkouts import OVER, State, ask, follow, get_checkout
+from app.topups.checkout_queries import get_checkout
+from app.topups.checkouts import OVER, State, ask, follow, put_off
 from app.topups.edge import stripe_of
 from app.topups.facts import SessionFacts
 from app.topups.models import CheckoutRow
@@ -42,7 +40,12 @@ async def sync_checkout(tools: TopupTools, *, account_id: AccountId, checkout_id
         return row
     if row.session_id is None:
         return await _ask_again(tools, row, at=at)
-    return await _carry_out(tools, row, await stripe_of(tools).get_session(row.session_id), at=at)
+    try:
+        facts = await stripe_of(tools).get_session(row.session_id)
+    except StripeMissing:
+        log.warning("checkout.session_missing", checkout_id=row.id, account_id=account_id)
+        return await put_off(tools, row, at=at)
+    return await _carry_out(tools, row, facts, at=at)
 
 
 async def sync_session(tools: TopupTools, session_id: str, *, at: datetime) -> CheckoutRow | None:
@@ -60,19 +63,6 @@ async def sync_session(tools: TopupTools, session_id: str, *, at: datetime) -> C
         log.warning("checkout.foreign_session", session_id=session_id, known=row is not None)
         return None
     return await _carry_out(tools, row, facts, at=at)
-
-
-async def find_due(
-    session: AsyncSession, *, at: datetime, buckets: Sequence[int], limit: int
-) -> Sequence[tuple[AccountId, str]]:
-    """Return visits that are to be looked at without being asked, the longest due first: (account, checkout)."""
-    query = (
-        select(CheckoutRow.account_id, CheckoutRow.id)
-        .where(CheckoutRow.next_at <= at, CheckoutRow.bucket.in_(buckets))
-        .order_by(CheckoutRow.next_at)
-        .limit(limit)
-    )
-    return [(AccountId(account_id), checkout_id) for account_id, checkout_id in await session.execute(query)]
 
 
 async def _ask_again(tools: TopupTools, row: CheckoutRow, *, at: datetime) -> CheckoutRow:

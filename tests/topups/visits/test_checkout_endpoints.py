@@ -11,7 +11,7 @@ import pytest
 from app.tenancy import Authenticator
 from app.topups import TopupTools
 
-from .conftest import PEPPER, State, app_of
+from .conftest import KEY, PEPPER, State, app_of
 
 CHECKOUTS, SETUPS, CARDS = "/v1/billing/checkout-sessions", "/v1/billing/setup-sessions", "/v1/billing/payment-methods"
 PORTAL = "/v1/billing/portal-sessions"
@@ -126,6 +126,18 @@ async def test_stripes_own_words_never_reach_the_caller(api_till, ada, capfd) ->
         for word in ("stripe", "Stripe", "sk_test", "<html", "cus_"):
             assert word not in answer.text
     assert api_till.gateway is not None
+
+
+async def test_what_stripe_refuses_is_told_in_our_words(api_till, ada) -> None:
+    await ada.post(SETUPS)
+    [customer] = api_till.objects("customer", ada.account_id)
+    async with httpx.AsyncClient(base_url=api_till.sandbox.url, auth=(KEY, ""), trust_env=False) as dashboard:
+        assert (await dashboard.delete(f"/v1/customers/{customer['id']}")).status_code == 200
+    for _ in range(2):
+        answer = await ada.post(CHECKOUTS, {"amount": "25.00"}, key="k")
+        told = answer.json()
+        assert (answer.status_code, told["code"], told["retryable"]) == (502, "provider_error", False)
+        assert "cus_" not in answer.text
 
 
 async def test_reading_goes_on_without_stripe(api_till, ada) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from app.kit.ids import CheckoutId, TopupId
 from app.sandbox.stripe import CardDeclined
-from app.topups.checkouts import Purpose, open_checkout, open_confirmation, sum_processing
+from app.topups.checkout_queries import find_due, sum_processing
+from app.topups.checkouts import Purpose, open_checkout, open_confirmation
 from app.topups.stripe_errors import GatewayError, StripeRefused, StripeUnknown
-from app.topups.syncing import find_due, sync_checkout, sync_session
+from app.topups.syncing import sync_checkout, sync_session
 from app.web.errors import IdempotencyMismatch
 
 CHANGES = ("create_customer", "create_session")
@@ -178,6 +179,17 @@ async def test_a_page_that_nobody_used_expires(till, account) -> None:
     row = await till.open(account)
     till.stripe.expire(row.session_id)
     ended = await synced(till, row)
+    assert (ended.state, ended.next_at) == ("expired", None)
+
+
+async def test_a_session_that_stripe_does_not_know_any_more_is_given_up_after_its_time(till, account) -> None:
+    """As after a change of keys: the new ones open another account's books."""
+    row = await till.open(account)
+    till.stripe.books.store.remove(till.stripe.sessions.need(row.session_id))
+    seen = await synced(till, row)
+    assert seen.state == "open"
+    assert seen.next_at > till.clock.now()
+    ended = await sync_checkout(till.tools, account_id=account, checkout_id=row.id, at=row.expires_at)
     assert (ended.state, ended.next_at) == ("expired", None)
 
 
