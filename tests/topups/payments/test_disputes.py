@@ -92,6 +92,25 @@ class TestRefundsMadeAtStripe:
         await till.apply(intent)
         assert await till.kinds(account) == ["deposit", "clawback", "refund_reversal"]
 
+    async def test_promotions_are_never_taken_for_it(self, till, account):
+        _, intent = await intent_with(till, account)
+        await till.spend(account, 25)
+        async with till.tools.db.begin(account) as session:
+            await wallet.grant_promo(
+                session,
+                account_id=account,
+                amount=5_000_000,
+                reference="welcome",
+                reason="welcome",
+                actor="test",
+                at=till.at,
+            )
+        till.bank.refund(intent)
+        await till.apply(intent)
+        assert (await till.balance(account)).owed == 25_000_000
+        await till.deposit(account, 25)
+        assert (await till.balance(account)).available == 5_000_000
+
 
 class TestDisputes:
     async def test_an_inquiry_moves_nothing_and_is_told(self, till, account):
