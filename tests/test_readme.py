@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -40,7 +41,7 @@ def _copy(names: list[str], folder: Path) -> None:
 @pytest.fixture(scope="module")
 def served(clone: Path) -> Iterator[dict[str, str]]:
     """Paste the first block and wait until it serves."""
-    dropped = ("HOURGLASS_", "DATABASE_URL", "VAST_", "LAMBDA_", "MAKEFLAGS", "MAKELEVEL", "PYTHONPATH")
+    dropped = ("HOURGLASS_", "DATABASE_URL", "VAST_", "LAMBDA_", "STRIPE_", "MAKEFLAGS", "MAKELEVEL", "PYTHONPATH")
     variables = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     variables |= {"HOURGLASS_PORT": str(_free_ports()), "PYTHONPATH": str(clone)}
     said = clone / "up.log"
@@ -56,7 +57,8 @@ def served(clone: Path) -> Iterator[dict[str, str]]:
             time.sleep(0.2)
         yield variables
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=40)
 
 
@@ -70,7 +72,7 @@ def test_the_blocks_run_as_written_one_after_another(clone: Path, served: dict[s
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     parts = re.split(r"^== \d+\n", done.stdout, flags=re.MULTILINE)[1:]
     assert len(parts) == len(BLOCKS) - 1
-    listings, _, running, wallet, commands = (part.strip() for part in parts)
+    listings, _, running, wallet, deposit, statement, commands = (part.strip() for part in parts)
     assert json.loads(listings)["data"][0]["family"] == "rtx-4090"
     assert json.loads((clone / "rental.json").read_text())["status"] == "provisioning"
     assert '"rental.running"' in running
@@ -78,6 +80,10 @@ def test_the_blocks_run_as_written_one_after_another(clone: Path, served: dict[s
     assert balance["total"] > "49"
     assert stopped["status"] in {"stopping", "stopped"}
     assert {"adjustment_credit", "reserve", "release"} <= {row["kind"] for row in ledger["data"]}
+    assert "Pay here: http://127.0.0.1:" in deposit
+    rule, _, lines = statement.partition("}")
+    assert '"state":"off"' in rule.replace(" ", "")
+    assert "usage" in lines
     assert "running" in commands
 
 
