@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.errors import NotFound
 from app.kit.ids import AccountId
 from app.topups.models import CheckoutRow
-
-_PROCESSING: Final = "processing"
 
 
 async def get_checkout(session: AsyncSession, *, account_id: AccountId, checkout_id: str) -> CheckoutRow:
@@ -49,14 +46,6 @@ async def lock_checkout(session: AsyncSession, *, account_id: AccountId, checkou
     if found is None:
         raise NotFound("There is no such checkout session.")
     return found
-
-
-async def sum_processing(session: AsyncSession, *, account_id: AccountId) -> int:
-    """Return what is on its way into a wallet from visits whose money takes its time, in micro-dollars."""
-    amounts = select(func.coalesce(func.sum(CheckoutRow.amount), 0)).where(
-        CheckoutRow.account_id == account_id, CheckoutRow.state == _PROCESSING
-    )
-    return int(await session.scalar(amounts) or 0)
 
 
 async def find_by_key(session: AsyncSession, *, account_id: AccountId, key: str) -> CheckoutRow | None:

@@ -95,6 +95,8 @@ def looking(tools: TopupTools) -> Reconciler:
     """Return the reconciler that looks after visits to Stripe's page which are neither over nor asked about."""
 
     async def find(this: Round, limit: int) -> list[tuple[AccountId, str]]:
+        if tools.stripe is None:
+            return []
         async with tools.db.begin_unscoped() as session:
             return list(await checkout_queries.find_due(session, at=this.at, buckets=this.holding.buckets, limit=limit))
 

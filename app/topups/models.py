@@ -77,6 +77,7 @@ class CheckoutRow(Base):
             unique=True,
             postgresql_where=text("session_id IS NOT NULL"),
         ),
+        Index("ix_checkouts_account_id", "account_id", postgresql_where=text("state = 'processing'")),
         Index("ix_checkouts_next_at", "next_at", postgresql_where=text("next_at IS NOT NULL")),
     )
 

@@ -101,10 +101,11 @@ async def _saved_card(tools: TopupTools, facts: SessionFacts) -> str | None:
 
 
 def _state_after(applied: Applied) -> State:
-    """A payment that we refuse stays on its way until a person has looked at it."""
-    if applied.outcome in (Outcome.APPLIED, Outcome.UNCHANGED) and applied.status == _PAID:
-        return State.COMPLETE
-    return State.FAILED if applied.status in _UNPAID else State.PROCESSING
+    """A payment that we refuse is nothing to wait for: a person has to look at it."""
+    if applied.outcome in (Outcome.REFUSED, Outcome.FOREIGN) or applied.status in _UNPAID:
+        return State.FAILED
+    paid = applied.outcome in (Outcome.APPLIED, Outcome.UNCHANGED) and applied.status == _PAID
+    return State.COMPLETE if paid else State.PROCESSING
 
 
 async def _row_of(tools: TopupTools, facts: SessionFacts) -> CheckoutRow | None:

@@ -114,6 +114,7 @@ def _create_checkouts() -> None:
         "CREATE UNIQUE INDEX uq_checkouts_account_id_session_id ON checkouts (account_id, session_id) "
         "WHERE session_id IS NOT NULL"
     )
+    op.execute("CREATE INDEX ix_checkouts_account_id ON checkouts (account_id) WHERE state = 'processing'")
     op.execute("CREATE INDEX ix_checkouts_next_at ON checkouts (next_at) WHERE next_at IS NOT NULL")
     tenant_table(op, "checkouts", api="SELECT, INSERT, UPDATE", worker="SELECT, INSERT, UPDATE")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import asyncpg
 import httpx
 import pytest
 
@@ -168,6 +169,41 @@ async def test_nobody_sees_anothers_visits_and_cards(api_till, new_caller) -> No
     assert (await eve.http.get(CARDS)).json()["data"] == []
     assert (await eve.http.get(CHECKOUTS)).json()["data"] == []
     assert (await ada.http.get(f"{CARDS}/{card}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "create_customer",
+        "create_session",
+        "get_session",
+        "get_payment_intent",
+        "list_payment_methods",
+        "detach_payment_method",
+    ],
+)
+async def test_nothing_is_locked_while_stripe_is_asked(call, api_till, ada, database_urls) -> None:
+    async def everything():
+        made = (await ada.post(CHECKOUTS, {"amount": "25.00", "save_card": True})).json()
+        await api_till.stripe.pay(made["url"].rpartition("/")[2])
+        assert (await ada.http.get(f"{CHECKOUTS}/{made['id']}")).json()["status"] == "complete"
+        [card] = (await ada.http.get(CARDS)).json()["data"]
+        assert (await ada.http.delete(f"{CARDS}/{card['id']}")).status_code == 204
+
+    api_till.fault("slow", call, seconds=0.4)
+    before = api_till.sandbox.faults.struck.total()
+    doing = asyncio.create_task(everything())
+    while api_till.sandbox.faults.struck.total() == before:
+        await asyncio.sleep(0.01)
+        assert not doing.done()
+    connection = await asyncpg.connect(database_urls.admin)
+    open_transactions = await connection.fetch(
+        "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'hourglass-%' "
+        "AND xact_start IS NOT NULL AND state <> 'active'"
+    )
+    await connection.close()
+    assert open_transactions == []
+    await doing
 
 
 async def test_cards_are_shown_and_taken_off_for_good(api_till, ada) -> None:

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from app.kit.db import driver
 from app.kit.ids import CheckoutId, TopupId
 from app.sandbox.stripe import CardDeclined
-from app.topups.checkout_queries import find_due, sum_processing
+from app.topups.checkout_queries import find_due
 from app.topups.checkouts import Purpose, open_checkout, open_confirmation
 from app.topups.stripe_errors import GatewayError, StripeRefused, StripeUnknown
 from app.topups.syncing import sync_checkout, sync_session
+from app.wallet import get_balance
 from app.web.errors import IdempotencyMismatch
 
 CHANGES = ("create_customer", "create_session")
@@ -20,6 +22,11 @@ CHANGES = ("create_customer", "create_session")
 
 async def synced(till, row):
     return await sync_checkout(till.tools, account_id=row.account_id, checkout_id=row.id, at=till.clock.now())
+
+
+async def incoming(till, account):
+    async with till.tools.db.begin(account) as session:
+        return (await get_balance(session, account_id=account, at=till.clock.now())).incoming
 
 
 async def test_a_deposit_is_credited_when_stripe_says_that_it_is_paid(till, account) -> None:
@@ -146,13 +153,11 @@ async def test_money_that_takes_its_time_is_incoming_and_then_there(till, accoun
     row = await till.open(account)
     await till.stripe.pay(row.session_id, "bank")
     assert (await synced(till, row)).state == "processing"
-    async with till.tools.db.begin(account) as session:
-        assert await sum_processing(session, account_id=account) == 25_000_000
+    assert await incoming(till, account) == 25_000_000
     assert await till.available(account) == 0
     till.stripe.settle_async(row.session_id, ok=True)
     assert (await synced(till, row)).state == "complete"
-    async with till.tools.db.begin(account) as session:
-        assert await sum_processing(session, account_id=account) == 0
+    assert await incoming(till, account) == 0
     assert await till.available(account) == 25_000_000
 
 
@@ -162,6 +167,16 @@ async def test_money_that_never_comes_is_not_credited(till, account) -> None:
     await synced(till, row)
     till.stripe.settle_async(row.session_id, ok=False)
     assert (await synced(till, row)).state == "failed"
+    assert await till.available(account) == 0
+
+
+async def test_a_payment_that_differs_from_what_was_asked_for_is_nothing_to_wait_for(till, account) -> None:
+    row = await till.open(account)
+    async with till.tools.db.begin(account) as session:
+        await driver(session).execute("UPDATE checkouts SET amount = 1000000 WHERE id = $1", row.id)
+    await till.stripe.pay(row.session_id)
+    assert (await synced(till, row)).state == "failed"
+    assert await incoming(till, account) == 0
     assert await till.available(account) == 0
 
 
