@@ -18,7 +18,7 @@ from app.topups.converging import (
 )
 from app.topups.facts import DisputeFacts, PaymentFacts, RefundFacts
 from app.topups.models import DisputeRow, PaymentRow, RefundRow
-from app.topups.payment_rows import CLOSED, INQUIRY, PROCESSING, Books
+from app.topups.payment_rows import CLOSED, INQUIRY, PENDING_EVERY, PROCESSING, Books
 from app.topups.telling import News, all_of, dispute_news, payment_failed_news, payment_news, refund_news
 
 FAILED, CANCELED = "failed", "canceled"
@@ -87,6 +87,7 @@ def follow_refund(row: RefundRow, facts: RefundFacts, *, at: datetime) -> str | 
         return None
     row.status = status
     if status == _PENDING:
+        row.next_at = at + PENDING_EVERY
         return status
     row.failure_reason = facts.failure_reason or (status if status in FAILED_REFUNDS else None)
     row.resolved_at = at

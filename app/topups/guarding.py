@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.kit.ids import AccountId
-from app.topups.converging import net_of
+from app.topups.converging import SUCCEEDED, net_of
 from app.topups.facts import PaymentFacts
 
 CURRENCY = "usd"
@@ -46,6 +46,7 @@ def refusal(facts: PaymentFacts, *, asked: Asked | None, customer_id: str | None
         return "wrong_customer"
     if asked is None:
         return "not_asked_for"
-    if net_of(facts) != asked.amount or facts.tax < 0:
+    received_in_part = facts.status == SUCCEEDED and facts.amount_received != facts.amount
+    if net_of(facts) != asked.amount or facts.tax < 0 or received_in_part:
         return "wrong_amount"
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,6 +24,9 @@ INQUIRY, OPEN, CLOSED = "inquiry", "open", "closed"
 """Phases of a dispute. One that was never more than an inquiry ends as one, with a time at which it closed."""
 
 PROCESSING = "processing"
+
+PENDING_EVERY = timedelta(hours=6)
+"""How often a refund that is on its way is looked at, should nobody tell how it went."""
 
 _CLAIM = (
     "INSERT INTO payment_owners (payment_intent_id, account_id, payment_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
@@ -134,6 +137,7 @@ def add_refund(session: AsyncSession, books: Books, *, amount: int, at: datetime
         created_by="stripe",
         created_at=at,
         tries=0,
+        next_at=at + PENDING_EVERY,
     )
     session.add(row)
     books.refunds.append(row)

@@ -25,7 +25,7 @@ from app.topups.applying import apply_payment
 from app.topups.facts import RefundOrder
 from app.topups.gateway import Stripe
 from app.topups.models import PaymentRow, RefundRow
-from app.topups.payment_rows import HELD
+from app.topups.payment_rows import HELD, PENDING_EVERY
 from app.topups.refund_asking import CENT
 from app.topups.stripe_errors import (
     GatewayError,
@@ -44,8 +44,6 @@ log = structlog.get_logger(__name__)
 RETRY_FIRST: Final = timedelta(seconds=30)
 RETRY_MAX: Final = timedelta(hours=1)
 _TRIES_COUNTED: Final = 10
-PENDING_EVERY: Final = timedelta(hours=6)
-"""How often a refund that is on its way is looked at, should nobody tell how it went."""
 _OUTCOMES: Final[dict[type[GatewayError], str]] = {
     StripeUnknown: "unknown",
     StripeBusy: "busy",

@@ -12,8 +12,8 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def made(facts, **values):
-    """Facts of a kind, of those values that it has."""
-    return facts(**{field.name: values[field.name] for field in fields(facts)})
+    """Facts of a kind: what it has of these values, and None for what is not told."""
+    return facts(**{field.name: values.get(field.name) for field in fields(facts)})
 
 
 def payment(status="succeeded", *, dollars=25, tax=0, refunds=(), disputes=()):

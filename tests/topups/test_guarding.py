@@ -32,6 +32,7 @@ def test_a_payment_that_is_what_we_asked_for_passes():
         (replace(payment(), customer_id="cus_2"), "wrong_customer"),
         (replace(payment(), customer_id=None), "wrong_customer"),
         (payment(dollars=26), "wrong_amount"),
+        (replace(payment(), amount_received=24 * DOLLAR), "wrong_amount"),
         (payment(dollars=24), "wrong_amount"),
         (payment(dollars=25, tax=2), "wrong_amount"),
         (replace(payment(dollars=23), tax=-2 * DOLLAR), "wrong_amount"),

@@ -8,6 +8,7 @@ from app import wallet
 from app.kit.ids import RentalId
 from app.topups.applying import Outcome
 from app.topups.fraud_warnings import heed_fraud_warning
+from app.topups.payment_rows import PENDING_EVERY
 
 
 async def agree(till, account):
@@ -91,6 +92,18 @@ class TestRefundsMadeAtStripe:
         till.bank.settle_refund(till.bank.refund(intent, 1000)["id"], ok=False)
         await till.apply(intent)
         assert await till.kinds(account) == ["deposit", "clawback", "refund_reversal"]
+
+    async def test_one_that_is_on_its_way_is_looked_at_even_if_nobody_tells(self, till, account):
+        payment = await till.deposit(account, card="4000000000007726")
+        refund = till.bank.refund(payment.payment_intent_id, 1000)
+        await till.apply(payment.payment_intent_id)
+        [row] = await till.refunds(account)
+        assert (row.status, row.next_at) == ("pending", till.at + PENDING_EVERY)
+        till.bank.settle_refund(refund["id"], ok=False)
+        till.at += PENDING_EVERY
+        assert await till.step(row) == "applied"
+        assert [(row.status, row.next_at) for row in await till.refunds(account)] == [("failed", None)]
+        await agree(till, account)
 
     async def test_promotions_are_never_taken_for_it(self, till, account):
         _, intent = await intent_with(till, account)

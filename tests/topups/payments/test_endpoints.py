@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -32,9 +32,13 @@ class State:
     db: Any
     authenticator: Authenticator
     clock: Clock
-    topups: TopupTools
+    till: Any
     cursors: Cursors = field(default_factory=lambda: Cursors(b"cursor key"))
     limiter: Limiter = field(default_factory=lambda: Limiter(per_key=100_000, per_account=100_000))
+
+    @property
+    def topups(self) -> TopupTools:
+        return self.till.tools
 
     @property
     def authenticate(self):
@@ -46,7 +50,7 @@ def connect(till, api_db, auth_db, worker_db, at):
     """A client of an account, with some scopes."""
     app = FastAPI()
     app.include_router(router)
-    install(app, State(api_db, Authenticator(auth_db, PEPPER), Clock(till), till.tools))
+    install(app, State(api_db, Authenticator(auth_db, PEPPER), Clock(till), till))
 
     async def connecting(account, *, scopes=SCOPES):
         async with worker_db.begin_unscoped() as session:
@@ -156,6 +160,16 @@ async def test_a_refund_needs_a_key_a_scope_and_ones_own_payment(till, connect, 
         assert (await stranger.get("/v1/billing/payments")).json()["data"] == []
         assert (await stranger.get("/v1/billing/payments/nothing")).status_code == 404
         assert (await stranger.get(f"/v1/billing/refunds/{RefundId.new()}")).status_code == 404
+
+
+async def test_without_stripe_no_refund_is_taken_on(till, connect, account):
+    payment = await till.deposit(account)
+    till.tools = replace(till.tools, stripe=None)
+    async with await connect(account) as client:
+        answer = await post(client, {"payment_id": payment.id})
+        assert (answer.status_code, answer.json()["code"]) == (503, "provider_unavailable")
+        assert (await client.get(f"/v1/billing/payments/{payment.id}")).status_code == 200
+    assert await till.refunds(account) == []
 
 
 async def test_disputes_are_listed(till, connect, account):

@@ -16,7 +16,8 @@ from app.kit.reconcile import Round
 from app.sandbox import Fault
 from app.topups.models import RefundRow
 from app.topups.payment_errors import NotRefundable, PaymentDisputed, RefundTooLarge, RefundWindowOver
-from app.topups.refunding import PENDING_EVERY, find, gross_of, refunding
+from app.topups.payment_rows import PENDING_EVERY
+from app.topups.refunding import find, gross_of, refunding
 from app.web.errors import IdempotencyMismatch, ValidationFailed
 
 LOST = "timeout_after_success"
