@@ -49,7 +49,7 @@ def public_key(tmp_path):
 def test_help_names_every_command(run):
     shown = run("--help").stdout
     for command in ("up", "api", "worker", "sandbox", "migrate", "admin", "families", "offers", "quote", "launch", "ps",
-                    "show", "ssh", "logs", "stop", "balance", "ledger"):  # fmt: skip
+                    "show", "ssh", "logs", "stop", "balance", "ledger", "topup", "auto-topup"):  # fmt: skip
         assert re.search(rf"^\s+{command}\s", shown, re.MULTILINE), command
 
 

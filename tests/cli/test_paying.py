@@ -1,6 +1,10 @@
 """Money from a card, the way a person brings it: in a browser, on a running service."""
 
+import asyncio
+import json
+import re
 import shutil
+import sys
 import tempfile
 import time
 from contextlib import asynccontextmanager
@@ -8,13 +12,19 @@ from contextlib import asynccontextmanager
 import pytest
 from playwright.async_api import async_playwright, expect
 
-from .conftest import free_ports, running, short_directory
+from .conftest import environment, free_ports, hourglass, running, short_directory
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic", "--no-first-run",
          "--disable-component-update", "--disable-sync")  # fmt: skip
 
 browsing = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium")
+
+
+@pytest.fixture
+def place_of(bank):
+    """What the command line needs to find the service and its demo account."""
+    return {"HOURGLASS_HOME": str(bank.home), "HOURGLASS_PORT": str(bank.port), "XDG_CONFIG_HOME": str(bank.home)}
 
 
 @asynccontextmanager
@@ -123,3 +133,41 @@ async def test_saved_card_refills_the_wallet_once_it_runs_low(api):
     [attempt] = api.get("/v1/wallet/auto-topup/attempts").json()["data"]
     assert (attempt["state"], attempt["payment_id"]) == ("succeeded", refill["refs"]["payment_id"])
     api.delete("/v1/wallet/auto-topup")
+
+
+@browsing
+async def test_command_line_waits_while_its_page_is_paid(place_of):
+    command = (sys.executable, "-m", "app", "topup", "12.50", "--save-card")
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment(**place_of), cwd="/", stdout=asyncio.subprocess.PIPE
+    )
+    said = ""
+    while (found := re.search(r"http://\S+", said)) is None:
+        said += (await asyncio.wait_for(process.stdout.readline(), 40)).decode()
+    async with browser_page() as page:
+        await pay(page, {"url": found[0]}, "4242424242424242")
+        await page.wait_for_url("**/v1/billing/return**")
+    rest = (await asyncio.wait_for(process.stdout.read(), 40)).decode()
+    assert await process.wait() == 0
+    assert re.search(r"^Available +\d", rest, re.MULTILINE)
+    assert "12.50" in hourglass("ledger", "--kind", "deposit", **place_of).stdout
+
+
+@browsing
+async def test_rule_is_set_and_turned_off_from_the_command_line(place_of, api):
+    session = open_checkout(api, "1.00", "browser-rule", save_card=True)
+    async with browser_page() as page:
+        await pay(page, session, "4242424242424242")
+        await page.wait_for_url("**/v1/billing/return**")
+    until(lambda: api.get("/v1/billing/payment-methods").json()["data"])
+    terms = ("--threshold", "5", "--amount", "10", "--monthly-cap", "20")
+    refused = hourglass("auto-topup", "set", *terms, **place_of)
+    assert refused.returncode == 2
+    assert "--yes" in refused.stderr
+    told = json.loads(hourglass("auto-topup", "set", *terms, "--yes", "--json", **place_of).stdout)
+    assert (told["threshold"], told["monthly_cap"]) == ("5.00", "20.00")
+    assert told["state"] in {"active", "cooling"}, "it cools where a charge has just gone well"
+    assert hourglass("auto-topup", "set", "--threshold", "5", "--monthly-cap", "20", **place_of).returncode == 2
+    assert "off" in hourglass("auto-topup", "off", **place_of).stdout
+    assert hourglass("auto-topup", "attempts", **place_of).returncode == 0
+    assert hourglass("auto-topup", "resume", **place_of).returncode == 4
