@@ -76,6 +76,7 @@ def sandbox(
         "market": market,
         "stripe_webhook_url": stripe_webhooks,
         "stripe_pages_url": stripe_pages,
+        "stripe_settle_seconds": 5.0,
     }
     serve_sandbox(settings, host=host, port=port or ports.sandbox, config=config)
 

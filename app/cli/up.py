@@ -40,6 +40,8 @@ _POSTGRES_RESTARTS_SECONDS = 60.0
 _CRASHES_AT_START_MAX = 3
 SANDBOX_KEYS = {"vast_api_key": "sandbox-vast-key", "lambda_api_key": "sandbox-lambda-key"}
 SANDBOX_STRIPE_KEY, SANDBOX_STRIPE_SECRET = "sk_test_sandbox", "whsec_sandbox"
+SANDBOX_SETTLE_SECONDS = 5.0
+"""How long bank debits take, and refunds whose outcome comes later."""
 
 
 def up(settings: Settings, *, as_json: bool) -> None:
@@ -180,6 +182,7 @@ class _Supervisor:
             "stripe_key": SANDBOX_STRIPE_KEY,
             "stripe_webhook_secret": SANDBOX_STRIPE_SECRET,
             "stripe_webhook_url": f"{self._url}/v1/webhooks/stripe",
+            "stripe_settle_seconds": SANDBOX_SETTLE_SECONDS,
         }
         log = self._home.log_path("sandbox")
         serve_sandbox(settings, host="127.0.0.1", port=self._ports.sandbox, config=config, log=log)
