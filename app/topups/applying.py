@@ -26,7 +26,7 @@ from app.topups.tools import TopupTools
 
 log = structlog.get_logger(__name__)
 
-REFUSED = Counter("hourglass_payments_not_credited", "Payments that differ from what we asked for, by what", ["reason"])
+REFUSED = Counter("hourglass_payments_refused", "Payments that differ from what we asked for, by what", ["reason"])
 
 
 class Outcome(StrEnum):

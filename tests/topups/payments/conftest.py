@@ -20,6 +20,7 @@ from app.kit.reconcile import Round
 from app.ledger import invariants as ledger_invariants
 from app.sandbox.config import SandboxConfig
 from app.sandbox.server import Sandbox
+from app.topups import invariants
 from app.topups.applying import Applied, apply_payment
 from app.topups.checkouts import Purpose, Wish, open_checkout
 from app.topups.gateway import Stripe
@@ -30,6 +31,7 @@ from app.topups.tools import TopupTools
 from app.wallet import invariants as wallet_invariants
 
 DEPLOYMENT = "test"
+ROOMS = (ledger_invariants, wallet_invariants, invariants)
 DOLLAR = 1_000_000
 
 
@@ -164,7 +166,7 @@ class Till:
 
     async def broken(self, *accounts: AccountId) -> list[Any]:
         async with self.tools.db.begin_unscoped() as session:
-            found = [await room.broken_for(session, list(accounts)) for room in (ledger_invariants, wallet_invariants)]
+            found = [await room.broken_for(session, list(accounts)) for room in ROOMS]
         return [one for room in found for one in room]
 
     async def worth(self, account: AccountId) -> int:
@@ -208,3 +210,5 @@ async def till(sandbox: Sandbox, stripe: Stripe, worker_db: Any, holding: Holdin
     )
     yield Till(sandbox, tools, holding, at)
     sandbox.faults.clear()
+    async with worker_db.begin_unscoped() as session:
+        assert await invariants.broken(session) == []
