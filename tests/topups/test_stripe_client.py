@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 
@@ -60,6 +60,8 @@ class Peer:
             pass
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 def raw(status: int, body: object, **headers: str) -> bytes:
@@ -286,8 +288,13 @@ async def test_where_nobody_listens_nothing_was_sent(peer) -> None:
                 await call(gateway)
 
 
-async def test_whoever_never_answers_is_left_in_time(peer) -> None:
-    server = await asyncio.start_server(lambda _r, _w: asyncio.sleep(5), "127.0.0.1", 0)
+async def test_whoever_never_answers_is_left_in_time() -> None:
+    async def stay_silent(reader, writer) -> None:
+        await reader.read()  # until the caller leaves
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(stay_silent, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with opened(url, timeout_seconds=0.2) as gateway:
         with pytest.raises(StripeUnknown):
@@ -295,6 +302,7 @@ async def test_whoever_never_answers_is_left_in_time(peer) -> None:
         with pytest.raises(StripeUnavailable):
             await asyncio.wait_for(READS["get_card"](gateway), 2)
     server.close()
+    await server.wait_closed()
 
 
 async def test_an_answer_without_end_is_not_read_to_its_end(peer, gateway) -> None:

@@ -129,8 +129,8 @@ SCENES = {
     "take a card off": Scene(card_saved, remove, removed_once),
 }
 
-EVERY = {"follow a session that is paid": 4}
-"""It goes the way of the one before it but for its beginning: one point in so many is taken."""
+EVERY = {"look at a visit that is paid": 2, "follow a session that is paid": 4}
+"""They go nearly the same long way: one point in so many is taken here, all in the soak."""
 
 
 @pytest.mark.timeout(280)
@@ -138,8 +138,23 @@ EVERY = {"follow a session that is paid": 4}
 async def test_dying_at_any_point_loses_and_doubles_nothing(
     name: str, till: Any, new_account: Any, victim: Any, databases: Any, record_property: Any
 ) -> None:
+    hands = (till, new_account, victim, databases)
+    record_property("crash_points", await _die_everywhere(SCENES[name], *hands, every=EVERY.get(name, 1)))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("name", EVERY)
+async def test_dying_at_really_any_point(
+    name: str, till: Any, new_account: Any, victim: Any, databases: Any, record_property: Any
+) -> None:
+    hands = (till, new_account, victim, databases)
+    record_property("crash_points", await _die_everywhere(SCENES[name], *hands, every=1))
+
+
+async def _die_everywhere(scene: Scene, till: Any, new_account: Any, victim: Any, databases: Any, *, every: int) -> int:
     """A death that changed nothing leaves the scene as it was set: it is used again."""
-    scene, deaths, point, account, before = SCENES[name], 0, 1, None, None
+    deaths, point, account, before = 0, 1, None, None
     while True:
         if account is None:
             account = await new_account()
@@ -152,10 +167,9 @@ async def test_dying_at_any_point_loses_and_doubles_nothing(
             account = None
         if not died:
             assert passed < point
-            break
-        deaths, point = deaths + 1, point + EVERY.get(name, 1)
-    assert deaths > 10
-    record_property("crash_points", deaths)
+            assert deaths > 10
+            return deaths
+        deaths, point = deaths + 1, point + every
 
 
 async def state_of(till: Any, account: AccountId) -> object:
