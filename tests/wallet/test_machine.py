@@ -1,4 +1,5 @@
-"""A wallet under everything at once: scarce money, late and doubled ticks, stops at any second, debts, refunds.
+"""A wallet under everything at once: scarce money, late and doubled ticks, stops at any second, debts, promotions that
+expire, refunds and disputes.
 
 An oracle in fractions keeps its own books; the rooms' invariants are asked after every step.
 """
@@ -23,12 +24,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app import ledger, wallet
+from app import ledger, lots, wallet
 from app.kit.db import Database, driver
-from app.kit.ids import AccountId, RentalId
+from app.kit.ids import AccountId, DisputeId, PaymentId, RefundId, RentalId
 from app.kit.invariants import Broken
 from app.kit.leases import bucket_of
+from app.ledger import Kind, Movement
 from app.ledger import invariants as ledger_invariants
+from app.lots import invariants as lots_invariants
 from app.wallet import invariants as wallet_invariants
 
 # The end of a month lies within reach, so that usage has to be split there.
@@ -88,12 +91,60 @@ class Warning:  # noqa: A001 - the field's term
 
 
 @dataclass
+class Payment:
+    """What a card brought, and what of that was taken back or is held for it."""
+
+    id: PaymentId
+    amount: int
+    reversed: int = 0
+
+
+@dataclass
+class Refund:
+    """Money held for a refund; afterwards one that may fail and come back."""
+
+    id: RefundId
+    payment: Payment
+    amount: int
+    state: str = "held"
+
+
+@dataclass
+class Dispute:
+    """A payment that is contested: for how much, and what was taken."""
+
+    id: DisputeId
+    payment: Payment
+    amount: int
+    held: int
+    debited: int = 0
+    returned: int = 0
+    open: bool = True
+
+
+@dataclass
 class Account:
     """What the oracle knows of an account: what came in and what was taken back."""
 
     id: AccountId
     brought_in: int = 0
     frozen: bool = False
+    promo_in: int = 0
+    promo_out: int = 0
+    """What expired."""
+    payments: list[Payment] = field(default_factory=list)
+    refunds: list[Refund] = field(default_factory=list)
+    disputes: list[Dispute] = field(default_factory=list)
+
+    @property
+    def restricted(self) -> bool:
+        return any(dispute.open for dispute in self.disputes)
+
+    @property
+    def reversal_held(self) -> int:
+        held = sum(refund.amount for refund in self.refunds if refund.state == "held")
+        return held + sum(dispute.held for dispute in self.disputes)
+
     levels: dict[str, Warning] = field(default_factory=lambda: {"depleted": Warning(0, armed=False)})
 
 
@@ -105,8 +156,14 @@ class Seen:
     holds: dict[RentalId, wallet.HoldView] = field(default_factory=dict)
     told: dict[tuple[str, str], int] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
+    books: dict[AccountId, lots.Book] = field(default_factory=dict)
 
 
+WITHHELD = """
+SELECT (SELECT coalesce(sum(withheld), 0)::bigint FROM credit_lots WHERE account_id = $1),
+       (SELECT coalesce(sum(CASE 'promo' WHEN debit THEN amount WHEN credit THEN -amount END), 0)::bigint
+        FROM transfers WHERE account_id = $1)
+"""
 TOLD = "SELECT subject, data->>'level', count(*) FROM events WHERE account_id = ANY($1) GROUP BY 1, 2"
 
 
@@ -153,6 +210,9 @@ class WalletMachine(RuleBasedStateMachine):
                 seen.holds |= await wallet.find_holds(session, account_id=account.id, rental_ids=ids)
             ids = [account.id for account in self.accounts]
             seen.told = {(row[0], row[1]): row[2] for row in await driver(session).fetch(TOLD, ids)}
+            for account in ids[:: 1 + len(self.rentals) % 2]:  # counted at every other step, or two at a time
+                seen.books[account] = await lots.advance(session, account)
+            seen.broken += await lots_invariants.broken_for(session, ids)
             seen.broken += await ledger_invariants.broken_for(session, ids)
             seen.broken += await wallet_invariants.broken_for(session, ids)
             return seen
@@ -181,11 +241,12 @@ class WalletMachine(RuleBasedStateMachine):
             assert meter.billed_seconds + meter.overrun_seconds == rental.elapsed(self.now)
             if meter.overrun_seconds > rental.lost:
                 capped = rental.max_spend is not None and meter.charged + meter.held >= rental.max_spend
-                assert capped or account.frozen or balance.owed or balance.available == 0
+                assert capped or account.frozen or account.restricted or balance.owed or balance.available == 0
             rental.lost = meter.overrun_seconds
             full = min(rental.rate, rental.max_spend - meter.charged if rental.max_spend else rental.rate)
             if views[rental.id].state == "running":
-                assert meter.held == full or account.frozen or balance.owed or balance.available == 0
+                stuck = account.frozen or account.restricted or balance.owed
+                assert meter.held == full or stuck or balance.available == 0
             assert 0 <= rental.exact(self.now) - meter.charged < 1
 
     def lost_by_inflow(self, account: Account) -> None:
@@ -235,25 +296,265 @@ class WalletMachine(RuleBasedStateMachine):
     def credit(self, n, amount, doubled):
         self.credit_once(self.accounts[n % len(self.accounts)], amount, doubled=doubled)
 
-    @rule(n=choice, amount=money, beyond=st.booleans())
-    def claw_back(self, n, amount, beyond):
-        account = self.accounts[n % len(self.accounts)]
-        self.references += 1
-        reference, at, before = f"claw-{self.references}", self.now, self.balance(account)
-        amount += before.available * beyond
+    # -- what is taken back --------------------------------------------------------------------------------------
 
-        async def work(session):
-            return await wallet.claw_back(
-                session, account_id=account.id, amount=amount, reference=reference, reason="why", actor="op", at=at
-            )
+    def takeable(self, account: Account) -> int:
+        """Of what is available, what is no promotion: rentals hold promotional credit first."""
+        book = self.book(account)
+        rentals = self.balance(account).reserved - account.reversal_held
+        return self.balance(account).available - max(0, book.promo_left - rentals)
 
-        assert self.together(work, work).count(True) == 1
+    def book(self, account: Account) -> lots.Book:
+        return self.do(lambda s: lots.advance(s, account.id))
+
+    def check_taken(self, account: Account, before: wallet.Balance, free: int, amount: int) -> None:
+        """What could be taken was, the rest is owed, and then nothing is available."""
         account.brought_in -= amount
         self.look()
         after = self.balance(account)
-        assert after.available == max(0, before.available - amount)
-        assert after.owed == before.owed + max(0, amount - before.available)
-        assert after.reserved == before.reserved
+        assert after.owed == before.owed + max(0, amount - free)
+        assert after.available == (0 if after.owed else before.available - amount)
+
+    @rule(n=choice, amount=money, beyond=st.booleans())
+    def claw_back(self, n, amount, beyond):
+        """Take back an unknown payment, or what is left of a known one."""
+        account = self.accounts[n % len(self.accounts)]
+        before, free, at = self.balance(account), self.takeable(account), self.now
+        payment = self.payment(account, n)
+        if payment is None:
+            amount += before.available * beyond
+        else:
+            amount = payment.amount - payment.reversed if beyond else min(amount, payment.amount - payment.reversed)
+            payment.reversed += amount
+        reference = RefundId.new()
+
+        async def work(session):
+            return await wallet.claw_back(
+                session,
+                account_id=account.id,
+                amount=amount,
+                reference=reference,
+                reason="why",
+                actor="op",
+                at=at,
+                payment_id=payment and payment.id,
+            )
+
+        assert self.together(work, work).count(True) == 1
+        self.check_taken(account, before, free, amount)
+        assert self.balance(account).reserved == before.reserved
+        if payment is not None and n % 3 == 0:
+            self.come_back(account, Refund(reference, payment, amount))
+
+    def come_back(self, account: Account, refund: Refund) -> None:
+        async def work(session):
+            return await wallet.give_back(
+                session,
+                account_id=account.id,
+                amount=refund.amount,
+                reference=refund.id,
+                reason="failed",
+                at=self.now,
+            )
+
+        assert self.together(work, work).count(True) == 1
+        account.brought_in += refund.amount
+        refund.payment.reversed -= refund.amount
+        self.look()
+        self.lost_by_inflow(account)
+
+    def payment(self, account: Account, n: int) -> Payment | None:
+        left = [payment for payment in account.payments if payment.reversed < payment.amount]
+        return left[n % len(left)] if left else None
+
+    @rule(n=choice, amount=money)
+    def deposit(self, n, amount):
+        account, payment = self.accounts[n % len(self.accounts)], Payment(PaymentId.new(), amount)
+        movement = Movement(account.id, Kind.DEPOSIT, amount, f"p:{payment.id}", self.now, reference=payment.id)
+
+        async def work(session):
+            return await wallet.receive(session, movement)
+
+        assert self.together(work, work).count(True) == 1
+        account.payments.append(payment)
+        account.brought_in += amount
+        self.look()
+        self.lost_by_inflow(account)
+
+    @rule(n=choice, amount=money, lasts=st.none() | pauses, priority=st.integers(1, 3))
+    def grant(self, n, amount, lasts, priority):
+        account = self.accounts[n % len(self.accounts)]
+        self.references += 1
+        reference, before = f"promo-{self.references}", self.balance(account)
+
+        async def work(session):
+            return await wallet.grant_promo(
+                session,
+                account_id=account.id,
+                amount=amount,
+                reference=reference,
+                reason="why",
+                actor="op",
+                at=self.now,
+                expires_at=lasts and self.now + lasts,
+                priority=priority,
+            )
+
+        assert self.together(work, work).count(True) == 1
+        account.promo_in += amount
+        self.look()
+        self.lost_by_inflow(account)
+        assert self.balance(account).owed == before.owed
+
+    @rule(n=choice, after=pauses)
+    def expire(self, n, after):
+        self.now += after
+        account = self.accounts[n % len(self.accounts)]
+        running = [rental for rental in self.rentals if rental.account == account.id and rental.state == "running"]
+
+        async def work(session):
+            return await wallet.expire_promo(session, account_id=account.id, at=self.now)
+
+        account.promo_out += sum(self.together(work, work))
+        self.look()
+        self.check_settled(running)
+        book, balance = self.book(account), self.balance(account)
+        held = balance.reserved - account.reversal_held
+        assert all(lot.expires_at is None or lot.expires_at > self.now for lot, _ in book.unheld_promo(held))
+
+    @rule(n=choice, amount=money, whole=st.booleans())
+    def hold_refund(self, n, amount, whole):
+        account = self.accounts[n % len(self.accounts)]
+        payment = self.payment(account, n)
+        if payment is None:
+            return
+        left = self.book(account).left_of(payment.id)
+        eligible = min(left, self.takeable(account))
+        assert left <= payment.amount - payment.reversed
+        amount = max(1, eligible) if whole else amount
+        before, refund = self.balance(account), Refund(RefundId.new(), payment, amount)
+
+        async def work(session):
+            return await wallet.hold_refund(
+                session,
+                account_id=account.id,
+                refund_id=refund.id,
+                payment_id=payment.id,
+                amount=amount,
+                at=self.now,
+                actor="user",
+            )
+
+        results = self.together(work, work)
+        if amount > eligible:
+            assert all(isinstance(result, wallet.InsufficientBalance) for result in results)
+            return
+        assert sorted(results) == [0, amount]
+        account.refunds.append(refund)
+        payment.reversed += amount
+        self.look()
+        after = self.balance(account)
+        assert (after.available, after.reserved) == (before.available - amount, before.reserved + amount)
+
+    @rule(n=choice, ends=st.sampled_from(["finish", "release", "fail"]))
+    def end_refund(self, n, ends):
+        account = self.accounts[n % len(self.accounts)]
+        held = [refund for refund in account.refunds if refund.state == "held"]
+        if not held:
+            return
+        refund, before = held[n % len(held)], self.balance(account)
+        end = wallet.release_refund if ends == "release" else wallet.finish_refund
+
+        async def work(session):
+            return await end(session, account_id=account.id, refund_id=refund.id, at=self.now)
+
+        assert sorted(self.together(work, work)) == [0, refund.amount]
+        refund.state = ends
+        if ends == "release":
+            refund.payment.reversed -= refund.amount
+        else:
+            account.brought_in -= refund.amount
+        self.look()
+        if ends == "release":
+            self.lost_by_inflow(account)
+            assert self.balance(account).owed == max(0, before.owed - refund.amount)
+        elif ends == "fail":
+            self.come_back(account, refund)
+
+    @rule(n=choice)
+    def dispute(self, n):
+        account = self.accounts[n % len(self.accounts)]
+        payment = self.payment(account, n)
+        if payment is None:
+            return
+        amount = payment.amount - payment.reversed
+        free, before, dispute_id = self.takeable(account), self.balance(account), DisputeId.new()
+
+        async def work(session):
+            return await wallet.hold_dispute(
+                session,
+                account_id=account.id,
+                dispute_id=dispute_id,
+                payment_id=payment.id,
+                amount=amount,
+                at=self.now,
+            )
+
+        held = min(free, amount)
+        assert sum(self.together(work, work)) == held
+        account.disputes.append(Dispute(dispute_id, payment, amount, held))
+        payment.reversed += amount
+        self.look()
+        assert self.balance(account).available == before.available - held
+
+    @rule(n=choice, part=st.integers(1, 3))
+    def debit_dispute(self, n, part):
+        account = self.accounts[n % len(self.accounts)]
+        due = [dispute for dispute in account.disputes if dispute.open and dispute.debited < dispute.amount]
+        if not due:
+            return
+        dispute, before = due[n % len(due)], self.balance(account)
+        amount, posted = -(-(dispute.amount - dispute.debited) // part), dispute.debited
+        of_held = min(dispute.held, amount)
+        free = self.takeable(account)
+
+        async def work(session):
+            return await wallet.debit_dispute(
+                session, account_id=account.id, dispute_id=dispute.id, amount=amount, at=self.now, before=posted
+            )
+
+        assert sorted(self.together(work, work)) == [0, amount]
+        dispute.debited, dispute.held = posted + amount, dispute.held - of_held
+        account.brought_in -= of_held
+        self.check_taken(account, before, free, amount - of_held)
+
+    @rule(n=choice, won=st.booleans())
+    def end_dispute(self, n, won):
+        account = self.accounts[n % len(self.accounts)]
+        due = [dispute for dispute in account.disputes if dispute.open]
+        if not due:
+            return
+        dispute = due[n % len(due)]
+        terms = {"account_id": account.id, "dispute_id": dispute.id, "at": self.now}
+
+        async def reverse(session):
+            return await wallet.reverse_dispute(session, amount=dispute.debited, **terms)
+
+        async def release(session):
+            return await wallet.release_dispute(session, **terms)
+
+        if won and dispute.debited:
+            assert sorted(self.together(reverse, reverse)) == [0, dispute.debited]
+            account.brought_in += dispute.debited
+            dispute.payment.reversed -= dispute.debited
+            self.look()
+            self.lost_by_inflow(account)
+        assert sum(self.together(release, release)) == dispute.held
+        # What was neither debited nor held of it is not contested any more.
+        dispute.payment.reversed -= dispute.amount - dispute.debited
+        dispute.held, dispute.open = 0, False
+        self.look()
+        self.lost_by_inflow(account)
 
     @rule(by=pauses)
     def wait(self, by):
@@ -282,8 +583,12 @@ class WalletMachine(RuleBasedStateMachine):
                 max_spend=limit,
             )
 
-        if account.frozen:
+        if account.frozen or (account.restricted and needed <= before.available and not before.owed):
             with pytest.raises(wallet.WalletLocked):
+                self.do(work(rentals[0]))
+            return
+        if account.restricted:
+            with pytest.raises((wallet.WalletLocked, wallet.InsufficientBalance)):
                 self.do(work(rentals[0]))
             return
         results = self.together(*map(work, rentals))
@@ -352,7 +657,7 @@ class WalletMachine(RuleBasedStateMachine):
             return
         self.now += after
         until = self.now if back is None else self.now - timedelta(seconds=back)
-        before = self.seen.holds[rental.id].meter
+        before, owed = self.seen.holds[rental.id].meter, self.balance(self.account_of(rental)).owed
         ends = max(before.billed_seconds + before.overrun_seconds, rental.elapsed(until))
 
         async def work(session):
@@ -372,7 +677,9 @@ class WalletMachine(RuleBasedStateMachine):
             second_more = floor(Fraction(rental.rate * (settled.billed_seconds + 1), 3600))
             capped = rental.max_spend is not None and second_more > rental.max_spend
             # What came back from the hold is less than one second costs.
-            assert capped or frozen or balance.owed or balance.available <= Fraction(rental.rate, 3600) + 1
+            stuck = frozen or balance.owed or self.account_of(rental).restricted
+            # What comes back meanwhile, withheld credit or what another hold released, came after the last second.
+            assert capped or stuck or owed or balance.available <= Fraction(rental.rate, 3600) + 1
         self.lost_by_inflow(self.account_of(rental))
         if refund != "none":
             self.refund(rental, good=refund == "part")
@@ -429,12 +736,24 @@ class WalletMachine(RuleBasedStateMachine):
                 (rental, self.seen.holds[rental.id].meter) for rental in self.rentals if rental.account == account.id
             ]
             spent = sum(meter.charged for _, meter in mine) - sum(rental.refunded for rental, _ in mine)
-            assert balance.total - balance.owed + spent == account.brought_in
+            promo = account.promo_in - account.promo_out
+            withheld, lapsed = self.withheld(account)
+            assert balance.total - balance.owed + spent == account.brought_in + promo - withheld - lapsed
+            assert balance.owed == 0 or balance.available == 0
             running = [(rental, meter) for rental, meter in mine if rental.state == "running"]
             assert balance.burn_per_hour == sum(rental.rate for rental, _ in running)
             assert balance.accrued == sum(self.accrued(rental, meter) for rental, meter in running)
             for rental, meter in mine:
                 assert meter.charged <= rental.exact(self.now)
+
+    def withheld(self, account: Account) -> tuple[int, int]:
+        """What is withheld of promotions, and what of that expired meanwhile."""
+
+        async def work(session):
+            return await driver(session).fetchrow(WITHHELD, account.id)
+
+        withheld, moved = self.do(work)
+        return withheld, account.promo_in - account.promo_out - withheld - moved
 
     def accrued(self, rental: Rental, meter: wallet.Meter) -> int:
         """The exact cost of the whole seconds that ran, of as many as the money held can pay for."""
