@@ -22,7 +22,7 @@ from app.topups.payment_schemas import (
     RefundPage,
 )
 from app.topups.refund_asking import RefundWish, ask_refund, refundable
-from app.wallet import InsufficientBalance
+from app.wallet import WalletLocked
 from app.web import (
     ListAnswer,
     Work,
@@ -85,7 +85,7 @@ async def payment(payment_id: str, work: Reading) -> Response:
         PaymentDisputed,
         RefundWindowOver,
         RefundTooLarge,
-        InsufficientBalance,
+        WalletLocked,
         IdempotencyKeyMissing,
         IdempotencyMismatch,
         CardPaymentsNotSetUp,

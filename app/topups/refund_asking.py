@@ -53,11 +53,14 @@ async def ask_refund(session: AsyncSession, wish: RefundWish, *, account_id: Acc
         NotRefundable, PaymentDisputed, RefundWindowOver: nothing of it can be refunded.
         RefundTooLarge: less of it can be.
         ValidationFailed: the amount has parts of a cent.
+        WalletLocked: the wallet is frozen.
         IdempotencyMismatch: the key stands for another refund.
     """
-    await ledger.lock_wallet(session, account_id)
+    locked = await ledger.lock_wallet(session, account_id)
     if (known := await _find_asked(session, wish, account_id=account_id)) is not None:
         return AskedRefund(known, replayed=True)
+    if locked.frozen:
+        raise wallet.WalletLocked
     payment = await _lock_payment(session, wish.payment_id, account_id=account_id)
     free = await refundable(session, payment, account_id=account_id, at=at)
     amount = free if wish.amount is None else wish.amount

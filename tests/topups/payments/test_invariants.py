@@ -7,6 +7,8 @@ from contextlib import suppress
 import pytest
 
 from app.kit.db import driver
+from app.kit.reconcile import Round, Runner
+from app.topups.auditing import auditing
 from app.topups.invariants import broken_for
 
 SPOILT = {
@@ -47,6 +49,11 @@ async def spoil(db, account, statement):
             found += [one.name for one in await broken_for(session, [account])]
             raise UndoneError
     return found
+
+
+async def test_the_worker_looks_at_every_bucket(till, busy, worker_db):
+    outcomes = await Runner(auditing(worker_db)).run_once(Round(till.at, till.holding))
+    assert outcomes["agrees"] > 0
 
 
 @pytest.mark.parametrize("name", SPOILT)

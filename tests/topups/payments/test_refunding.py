@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from app import wallet
+from app import ledger, wallet
 from app.kit.errors import NotFound
 from app.kit.ids import PaymentId, RentalId
 from app.kit.leases import StaleFenceError
@@ -123,6 +123,17 @@ async def test_the_same_key_is_the_same_refund(till, account):
     assert sorted(asked.replayed for asked in results) == [False, True, True, True]
     with pytest.raises(IdempotencyMismatch):
         await till.asked(account, payment, 11, key="once")
+
+
+async def test_nothing_leaves_a_wallet_that_is_frozen(till, account):
+    payment = await till.deposit(account)
+    async with till.tools.db.begin(account) as session:
+        await ledger.freeze(session, account_id=account, at=till.at)
+    with pytest.raises(wallet.WalletLocked):
+        await till.ask(account, payment, 1)
+    async with till.tools.db.begin(account) as session:
+        await wallet.unfreeze(session, account_id=account, at=till.at)
+    assert (await till.refund(account, payment, 1)).status == "succeeded"
 
 
 async def test_payments_are_refunded_for_fourteen_days(till, account):
