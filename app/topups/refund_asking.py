@@ -70,21 +70,7 @@ async def ask_refund(session: AsyncSession, wish: RefundWish, *, account_id: Acc
         raise NotRefundable
     if amount > free:
         raise RefundTooLarge.of(amount=amount, refundable=free)
-    row = RefundRow(
-        account_id=account_id,
-        id=RefundId.new(),
-        bucket=payment.bucket,
-        payment_id=payment.id,
-        amount=amount,
-        reason=wish.reason,
-        source="ours",
-        status="held",
-        idempotency_key=wish.idempotency_key,
-        created_by=wish.actor,
-        created_at=at,
-        tries=0,
-        next_at=at,
-    )
+    row = _written(wish, payment, amount=amount, at=at)
     await wallet.hold_refund(
         session,
         account_id=account_id,
@@ -119,6 +105,24 @@ async def refundable(session: AsyncSession, payment: PaymentRow, *, account_id: 
     held = await _held(session, payment)
     standing = payment.credited - payment.refunded - payment.disputed - held
     return max(0, min(free, left, standing)) // CENT * CENT
+
+
+def _written(wish: RefundWish, payment: PaymentRow, *, amount: int, at: datetime) -> RefundRow:
+    return RefundRow(
+        account_id=payment.account_id,
+        id=RefundId.new(),
+        bucket=payment.bucket,
+        payment_id=payment.id,
+        amount=amount,
+        reason=wish.reason,
+        source="ours",
+        status="held",
+        idempotency_key=wish.idempotency_key,
+        created_by=wish.actor,
+        created_at=at,
+        tries=0,
+        next_at=at,
+    )
 
 
 async def _find_asked(session: AsyncSession, wish: RefundWish, *, account_id: AccountId) -> RefundRow | None:
