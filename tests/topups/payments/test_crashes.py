@@ -118,6 +118,8 @@ SCENES = {
 
 
 EVERY = {
+    "credit": 3,
+    "ask for a refund": 3,
     "make a refund": 5,
     "look for a refund whose answer was lost": 5,
     "release a refund that is refused": 7,
