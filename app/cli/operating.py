@@ -189,6 +189,30 @@ def grant(
     _say(told, "Granted." if new else "This reference was granted before; nothing was done.", as_json=as_json)
 
 
+@admin.command("reconcile")
+def reconcile(
+    over: Annotated[
+        str, typer.Argument(help="A day (2026-03-01) or a month (2026-03), in UTC; yesterday without.")
+    ] = "",
+    revive: Annotated[
+        bool, typer.Option("--revive", help="Take up events of Stripe's again that were given up, instead.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare our books with Stripe's, both ways, and mend what can be mended. Ends with 1 when they differ."""
+    from app.cli import reconciling
+    from app.settings import read_settings
+
+    if revive:
+        count = asyncio.run(reconciling.revive_events(read_settings()))
+        _say({"revived": str(count)}, f"{count} events are handled again.", as_json=as_json)
+        return
+    report = asyncio.run(reconciling.reconcile(read_settings(), over=over))
+    sys.stdout.write(json.dumps(report, indent=None if as_json else 2) + "\n")
+    if not report["ok"]:
+        raise CliError("The books differ.")
+
+
 def _account_id(text: str) -> AccountId:
     from app.kit.ids import AccountId
 
