@@ -150,6 +150,23 @@ def test_account_without_money_can_not_rent_until_it_is_credited(service, run, t
     credit = ("admin", "credit", opened["account_id"], "5", "--reason", "a gift", "--reference", "gift-1")
     told(*credit, **operator)
     told(*credit, **operator)
+    grant = (
+        "admin",
+        "grant",
+        opened["account_id"],
+        "3",
+        "--reason",
+        "welcome",
+        "--reference",
+        "welcome",
+        "--days",
+        "30",
+    )
+    assert run(*grant, **operator).stdout == "Granted.\n"
+    assert "before" in run(*grant, **operator).stdout
+    another = ("admin", "grant", opened["account_id"], "4", "--reason", "welcome", "--reference", "welcome")
+    assert "another amount" in run(*another, **operator).stderr
+    assert told("balance", **as_poor)["available"] == "8.01"
     rental = told(*launch, **as_poor)
     assert told("stop", rental["id"], "--yes", **as_poor)["status"] in {"stopping", "stopped"}
     reader = told("admin", "make-key", opened["account_id"], "--scope", "rentals:read", **operator)
@@ -166,6 +183,8 @@ def test_admin_refuses_what_can_not_be_meant(service, run):
         (("credit", unknown, "0.0000001", "--reason", "x", "--reference", "x"), Exit.USAGE),
         (("credit", unknown, "NaN", "--reason", "x", "--reference", "x"), Exit.USAGE),
         (("credit", unknown, "5", "--reason", "x", "--reference", "x"), Exit.NOT_FOUND),
+        (("grant", unknown, "5", "--reason", "x", "--reference", "x"), Exit.NOT_FOUND),
+        (("grant", unknown, "5", "--reason", "x", "--reference", "x", "--days", "0"), Exit.USAGE),
     ):
         done = run("admin", *arguments, **operator)
         assert done.returncode == code, (arguments, done.stderr)
