@@ -31,11 +31,13 @@ from app.kit.reconcile import LAG, Reconciler, Round, Runner
 from app.ledger import reconcilers as ledger_reconcilers
 from app.lots import reconcilers as lot_reconcilers
 from app.mail import reconcilers as mail_reconcilers
+from app.refills import reconcilers as refill_reconcilers
 from app.rentals import sweeping
 from app.rentals.reconcilers import reconcilers as rental_reconcilers
 from app.rentals.tools import Tools
 from app.settings import Settings, read_settings
 from app.topups import TopupTools, event_reconcilers
+from app.topups.auditing import auditing as topup_auditing
 from app.topups.charging import charging
 from app.topups.refunding import refunding
 from app.wallet import reconcilers as wallet_reconcilers
@@ -71,6 +73,8 @@ def reconcilers_of(state: WorkerState) -> list[Reconciler]:
         lot_reconcilers.auditing(tools.db),
         ledger_reconcilers.sealing(tools.db),
         ledger_reconcilers.auditing(tools.db),
+        refill_reconcilers.auditing(tools.db),
+        topup_auditing(tools.db),
         *_card_reconcilers(state.topups),
         mail_reconcilers.sending(tools.db, tools.clock, state.outlet, sender=state.sender),
         mail_reconcilers.tidying(tools.db),
@@ -85,6 +89,8 @@ def _card_reconcilers(topups: TopupTools) -> list[Reconciler]:
     return [
         event_reconcilers.handling(topups),
         event_reconcilers.sweeping(topups),
+        event_reconcilers.looking(topups),
+        event_reconcilers.reconciling(topups),
         event_reconcilers.forgetting(topups),
         refunding(topups),
         charging(topups),

@@ -23,6 +23,9 @@ from app.kit.ids import AccountId
 from app.kit.rls import API, AUTH, WORKER
 from app.kit.schema import ensure_roles, role_url, upgrade
 from app.ledger import invariants as ledger_invariants
+from app.lots import invariants as lot_invariants
+from app.refills import invariants as refill_invariants
+from app.topups import invariants as topup_invariants
 from app.wallet import invariants as wallet_invariants
 
 SECRET = b"a secret for tests alone"
@@ -132,7 +135,7 @@ def at() -> datetime:
 
 NewAccount = Callable[..., Awaitable[AccountId]]
 
-INVARIANTS = (ledger_invariants, wallet_invariants)
+INVARIANTS = (ledger_invariants, wallet_invariants, lot_invariants, refill_invariants, topup_invariants)
 """Every room's, by hand."""
 
 
