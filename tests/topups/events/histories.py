@@ -18,6 +18,7 @@ from app.topups.comparing import lines
 from app.topups.ledger_books import read_books
 from app.topups.sweeping import sweep
 from app.wallet import invariants as wallet_invariants
+from app.wallet.noticing import notice
 from tests.topups.events.worlds import CENT, World
 
 PAYMENTS_MAX = 3
@@ -174,6 +175,7 @@ class History:
             key, at = f"spent:{self.spent}", self.world.clock.now()
             movement = Movement(self.account, Kind.ADJUSTMENT_DEBIT, amount, key, at, actor="test", description="spent")
             await ledger.post(session, movement)
+            await notice(session, [self.account], at=at)
         self.spent += amount
         self.tally.steps["spend"] += 1
 
