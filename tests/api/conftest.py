@@ -7,7 +7,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -27,10 +27,12 @@ from app.main import create_app
 from app.rentals import queries
 from app.rentals.models import AttemptRow, LogRow
 from app.rentals.states import Status, move
+from app.sandbox import Sandbox, SandboxConfig
 from app.tenancy import Authenticator, KeyTerms, create_key
-from app.topups import TopupTools
+from app.topups import Stripe, TopupTools
 from app.web import SCOPES, Cursors, Limiter
 
+from . import paying
 from .calling import Caller
 from .market import Cloud
 from .operations import Operation, operations
@@ -38,6 +40,8 @@ from .operations import Operation, operations
 PEPPER = b"pepper for tests"
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TRANSFERS = text("SELECT id FROM transfers ORDER BY seq DESC LIMIT 2")
+STRIPE_KEY = "sk_test_canary4f1b77"
+WEBHOOK_SECRET = "whsec_canary91d2e0"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c laptop"
 
 
@@ -67,12 +71,18 @@ class Tenant:
 
 @dataclass
 class World:
-    """The application, its database and its clock."""
+    """The application, its database and its clock, and the Stripe that it takes cards with, if any."""
 
     databases: Any
     state: ApiState
     app: Any
     clock: HandClock
+    sandbox: Sandbox | None = None
+
+    @property
+    def worker(self) -> TopupTools:
+        """What the worker carries card money out with."""
+        return replace(self.state.topups, db=self.databases.worker)
 
     @property
     def operations(self) -> list[Operation]:
@@ -110,33 +120,50 @@ class World:
 
     async def furnish(self, tenant: Tenant) -> Tenant:
         """Give a tenant something of everything that has an id."""
-        caller, self.clock.at = tenant.caller, START
+        return (await self.furnish_all([tenant]))[0]
+
+    async def furnish_all(self, tenants: list[Tenant]) -> list[Tenant]:
+        """Give each tenant something of everything that has an id."""
+        self.clock.at = START
+        await asyncio.gather(*(self.begin(tenant) for tenant in tenants))
+        self.clock.at = START + timedelta(seconds=650)
+        await asyncio.gather(*(self.go_on(tenant) for tenant in tenants))
+        return tenants
+
+    async def begin(self, tenant: Tenant) -> None:
+        """Let a tenant make things, rent twice and pay in."""
+        caller = tenant.caller
         key = await caller.made("/v1/ssh-keys", {"name": "laptop", "public_key": PUBLIC_KEY})
         template = await caller.made(
             "/v1/templates", {"name": f"tpl {tenant.account_id[-8:]}", "image": "a/b", "startup_script": "nvidia-smi"}
         )
         quote = await caller.made("/v1/quotes", {"family": "rtx-4090"})
         other = await caller.made("/v1/api-keys", {"name": "second", "scopes": ["rentals:read"], "mode": "test"})
-        live, over = [
-            await caller.made("/v1/rentals", {"family": "rtx-4090", "env": {"A": "1"}, "tags": {"of": name}})
+        rentals = [
+            (await caller.made("/v1/rentals", {"family": "rtx-4090", "env": {"A": "1"}, "tags": {"of": name}}))["id"]
             for name in ("live", "over")
         ]
-        for rental in (live, over):
-            await self.start(tenant, rental["id"])
-        self.clock.at = START + timedelta(seconds=650)
-        await self.settle(tenant, live["id"])
-        await caller.ask("DELETE", f"/v1/rentals/{over['id']}")
+        for rental_id in rentals:
+            await self.start(tenant, rental_id)
         tenant.has = {
-            "rentals": [live["id"], over["id"]],
+            "rentals": rentals,
             "ssh-keys": [key["id"]],
             "templates": [template["id"], template["name"].replace(" ", "%20")],
             "quotes": [quote["id"]],
             "api-keys": [other["id"], tenant.key_id],
+            **await paying.deposit(self, tenant),
         }
+
+    async def go_on(self, tenant: Tenant) -> None:
+        """Let a tenant's time pass: usage, a stop, and second thoughts about the payment."""
+        live, over = tenant.has["rentals"]
+        await self.settle(tenant, live)
+        await tenant.caller.ask("DELETE", f"/v1/rentals/{over}")
+        tenant.has |= await paying.regret(self, tenant, tenant.has["payments"][0])
+        tenant.has["statements"] = ["2026-03"]
         async with self.databases.api.begin(tenant.account_id) as session:
             rows = await session.execute(TRANSFERS)
             tenant.has["ledger"] = list(rows.scalars())
-        return tenant
 
     async def start(self, tenant: Tenant, rental_id: str) -> None:
         """Do what placement does: the machine has passed its check, and said something."""
@@ -184,15 +211,38 @@ def quiet_logs():
 
 
 @pytest.fixture(scope="session")
-async def world(open_databases, quiet_logs) -> AsyncIterator[World]:
-    async with open_databases() as databases:
-        made = new_world(databases)
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """A Stripe with nothing in it."""
+    config = SandboxConfig(
+        stripe_key=STRIPE_KEY, stripe_webhook_secret=WEBHOOK_SECRET, ssh_port=0, price_step_seconds=0
+    )
+    opened = await Sandbox.start(config)
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture(scope="session")
+async def world(open_databases, sandbox, quiet_logs) -> AsyncIterator[World]:
+    async with open_databases() as databases, stripe_of(sandbox) as stripe:
+        made = new_world(databases, stripe=stripe, sandbox=sandbox)
         result = await refresh_provider(databases.worker, Cloud(), at=START)
         assert result.status == "refreshed", result
         yield made
 
 
-def new_world(databases, *, vault: Vault | None = None) -> World:
+@asynccontextmanager
+async def stripe_of(sandbox: Sandbox) -> AsyncIterator[Stripe]:
+    """Open a gateway to a sandbox's Stripe."""
+    opened = Stripe(STRIPE_KEY, base_url=sandbox.url, webhook_secrets=(WEBHOOK_SECRET,), deployment="test")
+    try:
+        yield opened
+    finally:
+        await opened.aclose()
+
+
+def new_world(
+    databases, *, vault: Vault | None = None, stripe: Stripe | None = None, sandbox: Sandbox | None = None
+) -> World:
     """Return the application on a database."""
     clock = HandClock(START)
     state = ApiState(
@@ -203,9 +253,11 @@ def new_world(databases, *, vault: Vault | None = None) -> World:
         cursors=Cursors(b"cursor key"),
         limiter=Limiter(per_key=10**7, per_account=10**7, failures_per_address=10**7),
         vault=vault or Vault(b"test"),
-        topups=TopupTools(db=databases.api, stripe=None, clock=clock, public_url="http://api.test", deployment="test"),
+        topups=TopupTools(
+            db=databases.api, stripe=stripe, clock=clock, public_url="http://api.test", deployment="test"
+        ),
     )
-    return World(databases, state, create_app(state), clock)
+    return World(databases, state, create_app(state), clock, sandbox)
 
 
 @asynccontextmanager

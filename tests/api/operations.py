@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 PROBLEM = "application/problem+json"
-PUBLIC = frozenset({"get_health", "get_readiness"})
+PUBLIC = frozenset({"get_health", "get_readiness", "receive_stripe_event"})
 """Operations without a key."""
 
 

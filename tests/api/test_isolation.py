@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from itertools import count, pairwise, permutations
+from itertools import pairwise
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -12,8 +13,11 @@ import pytest
 from app.kit.db import driver
 from app.kit.ids import (
     ApiKeyId,
+    CheckoutId,
     ListingId,
+    PaymentId,
     QuoteId,
+    RefundId,
     RentalId,
     SshKeyId,
     TemplateId,
@@ -24,18 +28,25 @@ from .conftest import PUBLIC_KEY
 
 ACCOUNTS = 20
 MISSING = {
-    "rentals": RentalId,
-    "ssh-keys": SshKeyId,
-    "templates": TemplateId,
-    "api-keys": ApiKeyId,
-    "ledger": TransferId,
-    "quotes": QuoteId,
-    "listings": ListingId,
+    "rentals": RentalId.new,
+    "ssh-keys": SshKeyId.new,
+    "templates": TemplateId.new,
+    "api-keys": ApiKeyId.new,
+    "ledger": TransferId.new,
+    "quotes": QuoteId.new,
+    "listings": ListingId.new,
+    "checkout-sessions": CheckoutId.new,
+    "payments": PaymentId.new,
+    "refunds": RefundId.new,
+    "payment-methods": lambda: f"pm_{uuid4().hex[:24]}",
 }
-COMMON = frozenset({"families", "listings"})
-"""Collections that are the same for everybody."""
-QUERY_IDS = {"rental_id": "rentals"}
+"""By collection, how an id is made that nobody has."""
+COMMON = frozenset({"families", "listings", "statements"})
+"""Collections whose ids are the same for everybody."""
+QUERY_IDS = {"rental_id": "rentals", "payment_id": "payments"}
 """Query parameters that name something of a tenant's, and its collection."""
+BODY_IDS = {"quote_id": "quotes", "payment_id": "payments", "payment_method_id": "payment-methods"}
+"""Members of bodies that name something of a tenant's, and its collection."""
 
 ASSETS = """
     SELECT c.relname AS name, obj_description(c.oid) LIKE 'global: %' AS is_global,
@@ -46,7 +57,7 @@ ASSETS = """
 
 @pytest.fixture(scope="module")
 async def tenants(world):
-    return [await world.furnish(await world.open()) for _ in range(ACCOUNTS)]
+    return await world.furnish_all([await world.open() for _ in range(ACCOUNTS)])
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +85,9 @@ def test_every_id_in_a_path_and_in_a_query_is_one_that_this_test_knows(world) ->
         for parameter in operation.query:
             if parameter["name"].endswith("_id"):
                 assert parameter["name"] in QUERY_IDS, f"whose is {parameter['name']} of {operation.path}?"
+        for name in (operation.body or {"properties": ()})["properties"]:
+            if name.endswith("_id"):
+                assert name in BODY_IDS, f"whose is {name} in the body of {operation.id}?"
 
 
 def aims(operations, own, other, turn):
@@ -87,36 +101,42 @@ def aims(operations, own, other, turn):
             for n, (collection, name) in enumerate(owners):
                 if aimed >> n & 1:
                     ids = other.has[collection]
-                    foreign[name], missing[name] = ids[turn % len(ids)], MISSING[collection].new()
+                    foreign[name], missing[name] = ids[turn % len(ids)], MISSING[collection]()
                 else:
                     foreign[name] = missing[name] = own.has[collection][0]
             yield operation, operation.at(**foreign), operation.at(**missing), aimed
 
 
 async def test_every_id_of_others_is_answered_as_one_that_there_is_not(world, tenants, admin) -> None:
-    operations = world.operations
-    before, turns, asked, for_missing = await contents(admin), count(), 0, {}
-    for own, other in permutations(tenants, 2):
-        for operation, foreign, missing, aimed in aims(operations, own, other, next(turns)):
-            known = (own.account_id, operation.id, aimed)
-            if known not in for_missing:
+    operations, before = world.operations, await contents(admin)
+    asked = await asyncio.gather(*(try_all_of_others(own, tenants, operations) for own in tenants))
+    assert sum(asked) >= ACCOUNTS * (ACCOUNTS - 1) * 30
+    assert await contents(admin) == before
+
+
+async def try_all_of_others(own, tenants, operations):
+    """Ask for everything of everybody else, and return how often that was."""
+    asked, for_missing = 0, {}
+    for turn, other in enumerate(tenants):
+        if other is own:
+            continue
+        for operation, foreign, missing, aimed in aims(operations, own, other, turn):
+            if (known := (operation.id, aimed)) not in for_missing:
                 for_missing[known] = await own.caller.ask(operation.method, missing, operation.example)
                 assert for_missing[known].status == 404, (operation.id, for_missing[known].text)
             headers = {"accept": "text/event-stream"} if asked % 3 == 0 else {}
             answer = await own.caller.ask(operation.method, foreign, operation.example, **headers)
             assert answer.told == for_missing[known].told, (operation.id, foreign)
             asked += 1
-    assert asked >= ACCOUNTS * (ACCOUNTS - 1) * 20
-    assert await contents(admin) == before
+    return asked
 
 
 async def test_lists_show_only_what_is_ones_own(world, tenants) -> None:
-    lists = [one for one in world.operations if one.method == "GET" and one.secured and not one.owners]
+    lists = [one for one in world.operations if one.method == "GET" and one.secured and private(one)]
     for n, own in enumerate(tenants):
-        others = [text for other in tenants if other is not own for ids in other.has.values() for text in ids]
-        others += [other.account_id for other in tenants if other is not own]
+        others = [text for other in tenants if other is not own for text in identifying(other)]
         for operation in lists:
-            target = operation.at() + ("?family=rtx-4090" if operation.id == "get_price_history" else "")
+            target = operation.at(month="2026-03") + ("?family=rtx-4090" if operation.id == "get_price_history" else "")
             answer = await own.caller.ask("GET", target)
             assert answer.status == 200, (target, answer.text)
             assert not any(text in answer.text for text in others), target
@@ -125,6 +145,27 @@ async def test_lists_show_only_what_is_ones_own(world, tenants) -> None:
                     foreign = tenants[n - 1].has[collection][0]
                     answer = await own.caller.ask("GET", f"{target}?{parameter['name']}={foreign}")
                     assert (answer.status, answer.json()["data"]) == (200, [])
+
+
+def private(operation):
+    """Whether an operation shows what one has, without being told an id of it."""
+    return all(collection == "statements" for collection, _ in operation.owners)
+
+
+def identifying(tenant):
+    """Return every text by which a tenant can be known."""
+    own = [text for collection, ids in tenant.has.items() if collection not in COMMON for text in ids]
+    return [tenant.account_id, *own]
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "pdf"])
+async def test_a_statement_is_of_ones_own_month_in_every_form(world, tenants, form) -> None:
+    own, other = tenants[:2]
+    target = f"/v1/billing/statements/2026-03?format={form}"
+    mine, foreign = [await one.caller.ask("GET", target) for one in (own, other)]
+    assert mine.status == foreign.status == 200
+    assert mine.content != foreign.content
+    assert not any(text.encode() in mine.content for text in identifying(other))
 
 
 async def test_a_cursor_is_nothing_to_another_account(world, tenants) -> None:
@@ -157,18 +198,23 @@ async def test_one_idempotency_key_in_two_accounts_has_two_effects(world) -> Non
 
 
 async def test_ids_of_others_in_bodies_name_nothing(world, tenants, admin) -> None:
+    rule = {"mode": "fixed", "threshold": "5.00", "amount": "10.00", "monthly_cap": "50.00", "payment_method_id": "{}"}
+    consent = {"text_version": "2026-11", "accepted": True}
     for own, other in pairwise(tenants):
         before = await contents(admin)
-        for body, has in (
-            ({"family": "rtx-4090", "ssh_key_ids": ["{}"]}, "ssh-keys"),
-            ({"quote_id": "{}"}, "quotes"),
-            ({"family": "rtx-4090", "template": "{}"}, "templates"),
+        for method, target, body, has, status in (
+            ("POST", "/v1/rentals", {"family": "rtx-4090", "ssh_key_ids": ["{}"]}, "ssh-keys", 422),
+            ("POST", "/v1/rentals", {"quote_id": "{}"}, "quotes", 422),
+            ("POST", "/v1/rentals", {"family": "rtx-4090", "template": "{}"}, "templates", 422),
+            ("POST", "/v1/billing/refunds", {"payment_id": "{}"}, "payments", 404),
+            ("POST", "/v1/wallet/auto-topup/preview", rule, "payment-methods", 422),
+            ("PUT", "/v1/wallet/auto-topup", rule | {"consent": consent}, "payment-methods", 422),
         ):
             answers = []
-            for name in (other.has[has][0], MISSING[has].new()):
+            for name in (other.has[has][0], MISSING[has]()):
                 wish = {field: _filled(value, name) for field, value in body.items()}
-                answers.append(await own.caller.ask("POST", "/v1/rentals", wish))
-            assert answers[0].status == 422
+                answers.append(await own.caller.ask(method, target, wish))
+            assert answers[0].status == status, answers[0].text
             assert answers[0].told == answers[1].told
         assert await contents(admin) == before
 

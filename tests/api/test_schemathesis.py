@@ -33,7 +33,7 @@ THOROUGH = (["examples", "coverage", "fuzzing"], 25)
 @pytest.fixture
 async def url(world):
     """Where the application listens. Its market is a second old, so that a refresh by hand waits for nobody."""
-    served = new_world(world.databases)
+    served = new_world(world.databases, stripe=world.state.topups.stripe)
     served.clock.at = START + timedelta(seconds=1)
     async with serving(uvicorn.Config(served.app, lifespan="off", log_config=None, access_log=False)) as made:
         yield made

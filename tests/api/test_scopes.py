@@ -33,7 +33,7 @@ def target_of(operation, tenant):
     return operation.at(**ids) + (f"?{query}" if query else "")
 
 
-def test_every_operation_is_secured_but_for_two_and_asks_for_a_scope_there_is(world) -> None:
+def test_every_operation_is_secured_but_for_three_and_asks_for_a_scope_there_is(world) -> None:
     for operation in world.operations:
         assert operation.secured == (operation.id not in PUBLIC), operation.id
         assert operation.scope is None or operation.scope in SCOPES, operation.id
