@@ -110,11 +110,13 @@ def after_decline(
 
     ``fingerprint`` is of the card that was charged, which may no longer be the rule's.
     """
+    never_again = advice_code == DO_NOT_TRY_AGAIN or decline_code in NEVER_AGAIN
     if rule.card is None or rule.card.fingerprint != fingerprint:
-        return rule
+        known = rule.bad_fingerprints
+        return replace(rule, bad_fingerprints=_with(known, fingerprint)) if never_again else rule
     failures = rule.failures + 1
     counted = replace(rule, failures=failures)
-    final = advice_code == DO_NOT_TRY_AGAIN or decline_code in NEVER_AGAIN or failures >= FAILURES_MAX
+    final = never_again or failures >= FAILURES_MAX
     if final:
         counted = replace(counted, bad_fingerprints=_with(rule.bad_fingerprints, fingerprint))
     if rule.state in (State.OFF, State.SUSPENDED):

@@ -68,6 +68,11 @@ def test_a_decline_of_a_card_that_is_no_longer_the_rules_changes_nothing():
     assert declined(rule) == rule
 
 
+def test_a_card_that_will_never_pay_is_remembered_even_when_another_is_the_rules():
+    rule = rule_of(at=AT, card=OTHER)
+    assert declined(rule, decline_code="stolen_card") == replace(rule, bad_fingerprints=("fingerprint-1",))
+
+
 def test_a_cap_waits_for_the_first_of_the_next_month():
     assert states.capped(rule_of(at=AT), AT).until == datetime(2026, 4, 1, tzinfo=UTC)
     assert states.next_month(datetime(2026, 12, 31, 23, 59, tzinfo=UTC)) == datetime(2027, 1, 1, tzinfo=UTC)
