@@ -6,6 +6,7 @@ first failure. Handling is repeated after growing pauses; an outage of Stripe's 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +34,8 @@ _PAUSE_FIRST = timedelta(seconds=5)
 _PAUSE_MAX = timedelta(hours=6)
 OUTAGE_PAUSE: Final = timedelta(seconds=30)
 _OUTCOME_CHARACTERS_MAX = 200
+_SECRET: Final = re.compile(rb'("client_secret"\s*:\s*)"[^"\\]*"')
+"""With it a browser may act on a payment; we never need one."""
 
 Source = Literal["webhook", "sweep"]
 End = Literal["done", "ignored"]
@@ -82,7 +85,7 @@ class StoredEvent:
 async def store(session: AsyncSession, event: EventFacts, *, source: Source, at: datetime) -> bool:
     """Store an event and return whether it was new. Needs no more than the right to insert.
 
-    Events of one payment are for one worker, as long as they name it.
+    Events of one payment are for one worker, as long as they name it. It is kept as it came, but for its secrets.
     """
     pointer = pointer_of(event.type, event.data_object)
     done: str = await driver(session).execute(
@@ -93,7 +96,7 @@ async def store(session: AsyncSession, event: EventFacts, *, source: Source, at:
         event.api_version,
         event.created_at,
         event.livemode,
-        event.payload,
+        _without_secrets(event.payload),
         event.object_id,
         at,
         source,
@@ -151,3 +154,7 @@ async def prune(session: AsyncSession, *, before: datetime, limit: int = 1000) -
 def pause_after(tries: int) -> timedelta:
     """Return how long to wait after so many failures."""
     return min(_PAUSE_MAX, _PAUSE_FIRST * (1 << min(tries - 1, 20)))
+
+
+def _without_secrets(payload: bytes) -> bytes:
+    return _SECRET.sub(rb"\1null", payload)

@@ -9,7 +9,7 @@ class WebhookSignatureInvalid(AppError):
     """The message is not signed by Stripe, or was not signed just now."""
 
     status = 400
-    code = "webhook_signature_invalid"
+    code = "invalid_signature"
     suggestion = "Sign the raw body with the endpoint's own secret, and check the clock."
 
 
