@@ -10,7 +10,7 @@ import pytest
 
 from app import tenancy, wallet
 from app.kit.ids import AccountId
-from app.kit.leases import BUCKETS, Holding, bucket_name, hold_share
+from app.kit.leases import BUCKETS, Holding, bucket_name, hold_share, let_go
 from app.kit.reconcile import Round, Runner
 from app.sandbox.faults import Fault
 from app.topups import event_queue
@@ -233,13 +233,11 @@ async def test_a_worker_whose_leases_went_to_another_writes_no_outcome(world):
     await world.paid(account, 2500)
     await world.tell(*world.events())
     names = [bucket_name(bucket) for bucket in range(BUCKETS)]
-    async with world.tools.db.begin_unscoped() as session:
-        await event_queue.driver(session).execute("UPDATE leases SET expires_at = now()")
+    await let_go(world.tools.db, world.holding.owner)
     later = await hold_share(world.tools.db, "another", names)
-    assert later.fences
-    stale = await world.handle()
-    assert stale["stale_fence"]
-    world.holding = await hold_share(world.tools.db, "another", names)
+    assert set(await world.handle()) == {"stale_fence"}
+    assert {row["state"] for row in (await world.rows()).values()} == {"new"}
+    world.holding = later
     await world.handle()
     assert await world.ledger(account) == [("deposit", 2500 * CENT, "pay")]
 
