@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app import refills
+from app import refills, wallet
 from app.kit.ids import AccountId
 from app.kit.reconcile import Round
 from app.refills import Card, Consent, DueAttempt, Mode, Reason, State, Terms
@@ -40,6 +40,7 @@ def with_rule(till, account):
             terms = Terms(Mode.FIXED, 30 * DOLLAR, 20 * DOLLAR, None, 100 * DOLLAR, only_while_running=False)
             consent = Consent("1", till.at, "test")
             await refills.configure(session, account_id=account, terms=terms, card=card, consent=consent, at=till.at)
+            await wallet.watch(session, account_id=account)
         return payment
 
     return making
