@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from app.topups.applying import apply_payment
-from app.topups.syncing import sync_checkout
+from app.topups.payments.applying import apply_payment
+from app.topups.visits.syncing import sync_checkout
 
 RULE = {
     "mode": "fixed",

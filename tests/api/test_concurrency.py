@@ -21,6 +21,7 @@ from app.rentals.reconcilers import destroying_machines, ending, placing
 from app.sandbox import Sandbox, SandboxConfig
 from app.wallet import invariants as wallet_invariants
 
+from . import paying
 from .conftest import new_world
 
 RATE = 364_000
@@ -109,6 +110,62 @@ async def test_one_quote_serves_one_of_many(world) -> None:
     )
     assert Counter(answer.status for answer in answers) == {202: 1, 409: 9}
     assert {answer.json()["code"] for answer in answers if answer.status == 409} == {"quote_expired"}
+
+
+async def test_one_key_twenty_times_at_once_opens_one_visit_to_stripe(world) -> None:
+    tenant, body = await world.open(), {"amount": "25.00", "save_card": True}
+    target = "/v1/billing/checkout-sessions"
+    answers = await asyncio.gather(*(tenant.caller.ask("POST", target, body, key="one") for _ in range(20)))
+    # Two that ask Stripe at once with one key are told to come again, by Stripe itself.
+    assert {answer.status for answer in answers} <= {201, 503}, [answer.text for answer in answers]
+    assert len({answer.content for answer in answers if answer.status == 201}) == 1
+    assert len((await tenant.caller.ask("GET", target)).json()["data"]) == 1
+    sessions = world.sandbox.stripe.books.store.all("checkout.session")
+    assert len([one for one in sessions if one["metadata"]["account_id"] == tenant.account_id]) == 1
+    customers = world.sandbox.stripe.books.store.all("customer")
+    assert len([one for one in customers if one["metadata"]["account_id"] == tenant.account_id]) == 1
+    other = await tenant.caller.ask("POST", target, {"amount": "26.00"}, key="one")
+    assert (other.status, other.json()["code"]) == (422, "idempotency_mismatch")
+
+
+async def test_a_payment_that_many_look_at_at_once_is_credited_once(world) -> None:
+    tenant = await world.open(micros=0)
+    visit = await tenant.caller.made("/v1/billing/checkout-sessions", {"preset": 25})
+    await world.sandbox.stripe.pay(visit["url"].partition("#")[0].rpartition("/")[2])
+    target = f"/v1/billing/checkout-sessions/{visit['id']}"
+    answers = await asyncio.gather(*(tenant.caller.ask("GET", target) for _ in range(20)))
+    assert {answer.status for answer in answers} == {200}
+    assert (await tenant.caller.ask("GET", target)).json()["status"] == "complete"
+    assert (await balance(world, tenant)).available == 25_000_000
+    await audited(world, tenant.account_id)
+
+
+async def test_many_refunds_at_once_give_back_what_was_paid_and_no_more(world) -> None:
+    tenant = await world.open(micros=0)
+    paid = await paying.deposit(world, tenant)
+    wish = {"payment_id": paid["payments"][0], "amount": "4.00"}
+    answers = await asyncio.gather(*(tenant.caller.ask("POST", "/v1/billing/refunds", wish) for _ in range(15)))
+    assert Counter(answer.status for answer in answers) == {201: 6, 422: 9}
+    assert {answer.json()["code"] for answer in answers if answer.status == 422} == {"refund_too_large"}
+    now = await balance(world, tenant)
+    assert (now.available, now.reserved) == (1_000_000, 24_000_000)
+    await audited(world, tenant.account_id)
+
+
+async def test_many_rentals_and_a_rule_at_once_ask_the_card_once(world) -> None:
+    tenant = await world.open(micros=0)
+    await paying.deposit(world, tenant)
+    rule = paying.RULE | {"threshold": "24.00"}
+    assert (await tenant.caller.ask("PUT", "/v1/wallet/auto-topup", rule)).status == 200
+    answers = await asyncio.gather(
+        *(tenant.caller.ask("POST", "/v1/rentals", WISH) for _ in range(15)),
+        *(tenant.caller.ask("PUT", "/v1/wallet/auto-topup", rule) for _ in range(5)),
+    )
+    assert {answer.status for answer in answers} == {200, 202}
+    attempts = (await tenant.caller.ask("GET", "/v1/wallet/auto-topup/attempts")).json()["data"]
+    # A rule that is set anew judges anew what was asked for and not sent.
+    assert Counter(one["state"] for one in attempts if one["state"] != "canceled") == {"created": 1}
+    await audited(world, tenant.account_id)
 
 
 class Cloud:

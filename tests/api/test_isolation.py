@@ -5,49 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from itertools import pairwise
-from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from app.kit.db import driver
-from app.kit.ids import (
-    ApiKeyId,
-    CheckoutId,
-    ListingId,
-    PaymentId,
-    QuoteId,
-    RefundId,
-    RentalId,
-    SshKeyId,
-    TemplateId,
-    TransferId,
-)
 
 from .conftest import PUBLIC_KEY
+from .owned import BODY_IDS, COMMON, MISSING, QUERY_IDS
 
 ACCOUNTS = 20
-MISSING = {
-    "rentals": RentalId.new,
-    "ssh-keys": SshKeyId.new,
-    "templates": TemplateId.new,
-    "api-keys": ApiKeyId.new,
-    "ledger": TransferId.new,
-    "quotes": QuoteId.new,
-    "listings": ListingId.new,
-    "checkout-sessions": CheckoutId.new,
-    "payments": PaymentId.new,
-    "refunds": RefundId.new,
-    "payment-methods": lambda: f"pm_{uuid4().hex[:24]}",
-}
-"""By collection, how an id is made that nobody has."""
-COMMON = frozenset({"families", "listings", "statements"})
-"""Collections whose ids are the same for everybody."""
-QUERY_IDS = {"rental_id": "rentals", "payment_id": "payments"}
-"""Query parameters that name something of a tenant's, and its collection."""
-BODY_IDS = {"quote_id": "quotes", "payment_id": "payments", "payment_method_id": "payment-methods"}
-"""Members of bodies that name something of a tenant's, and its collection."""
-
 ASSETS = """
     SELECT c.relname AS name, obj_description(c.oid) LIKE 'global: %' AS is_global,
            EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'account_id') AS owned

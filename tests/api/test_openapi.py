@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from .operations import PROBLEM, PUBLIC
+from .owned import BODY_IDS
 
 ROOT = Path(__file__).resolve().parents[2]
 SILENT = frozenset({"receive_stripe_event"})
@@ -23,8 +24,6 @@ FREE = frozenset(
     }
 )
 """Posts that neither spend nor keep anything that a repetition would double."""
-BODY_IDS = {"payment_id": "payments", "payment_method_id": "payment-methods"}
-"""Members of bodies that name what has to be there first, and its collection."""
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,14 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+import stripe
 import structlog
 
+from app.sandbox import Fault
 from app.tenancy.secrets import new_secret
 
 from .calling import Caller
-from .conftest import PUBLIC_KEY, new_world
+from .conftest import PUBLIC_KEY, STRIPE_KEY, WEBHOOK_SECRET, new_world
 
 PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaCanary7f1e\n-----END OPENSSH PRIVATE KEY-----"
 CANARIES = {
@@ -114,22 +116,63 @@ async def exercise(world, tenant):
     return answers
 
 
+async def pay(world, tenant):
+    """Pay, save, visit the portal, and let Stripe fail and tell of it; return every answer, and what is secret of it all."""
+    caller, bank, answers = tenant.caller, world.sandbox.stripe, []
+
+    async def say(method, target, body=None):
+        answers.append(await caller.ask(method, target, body))
+        return answers[-1]
+
+    seen = {event["id"] for event in bank.books.store.all("event")}
+    await world.furnish(tenant)
+    setup = (await say("POST", "/v1/billing/setup-sessions")).json()
+    await bank.pay(setup["url"].rpartition("/")[2])
+    await say("GET", f"/v1/billing/checkout-sessions/{setup['id']}")
+    portal = (await caller.ask("POST", "/v1/billing/portal-sessions")).json()["url"]
+    for kind, call, target in (
+        ("unauthorized", "create_session", "/v1/billing/setup-sessions"),
+        ("server_error", "create_session", "/v1/billing/setup-sessions"),
+        ("malformed", "create_portal_session", "/v1/billing/portal-sessions"),
+        ("rate_limited", "create_portal_session", "/v1/billing/portal-sessions"),
+    ):
+        world.sandbox.faults.add(Fault(kind, operation=f"stripe.{call}", times=9))
+        assert (await say("POST", target)).status >= 500
+        world.sandbox.faults.clear()
+    told = [event for event in bank.books.store.all("event") if event["id"] not in seen]
+    for event in told:
+        body = json.dumps(event, indent=2)
+        second = int(world.clock.now().timestamp())
+        header = stripe.WebhookSignature.generate_signature_header(body, WEBHOOK_SECRET, second)
+        raw = [(b"content-type", b"application/json"), (b"stripe-signature", header.encode())]
+        answers.append(await world.stranger.send("POST", "/v1/webhooks/stripe", body.encode(), raw))
+        assert answers[-1].status == 200
+    for target in ("payments", "refunds", "disputes", "payment-methods", "checkout-sessions", "statements/2026-03"):
+        await say("GET", f"/v1/billing/{target}")
+    objects = [one for kind in ("payment_intent", "setup_intent") for one in bank.books.store.all(kind)]
+    secrets = [one["client_secret"] for one in objects]
+    assert any(secret in json.dumps(told) for secret in secrets)
+    return answers, [STRIPE_KEY, WEBHOOK_SECRET, portal, portal.rpartition("/")[2], *secrets]
+
+
 async def everything(world):
-    """Return every row of every table as text."""
+    """Return every row of every table as text, what is bytes both as such and as the text that it is."""
     admin = await asyncpg.connect(world.databases.urls.admin)
     try:
         tables = [
             row["tablename"] for row in await admin.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         ]
-        return {
+        rows = {
             name: [row["row"] for row in await admin.fetch(f"SELECT t::text AS row FROM {name} t")] for name in tables
         }
+        payloads = await admin.fetch("SELECT payload FROM stripe_events")
+        return rows | {"payloads": [row["payload"].decode(errors="replace") for row in payloads]}
     finally:
         await admin.close()
 
 
 async def test_no_canary_is_seen_again(world, logged) -> None:
-    tested = new_world(world.databases)  # made while everything is logged
+    tested = new_world(world.databases, stripe=world.state.topups.stripe)  # made while everything is logged
     tenant = await tested.open()
     unknown = [new_secret("live"), f"hg_live_{uuid4().hex}", f"hg_test_{'x' * 49}"]
     answers = await exercise(tested, tenant)
@@ -156,6 +199,22 @@ async def test_no_canary_is_seen_again(world, logged) -> None:
     }
     assert rows["events"]
     assert kept <= allowed
+
+
+async def test_no_secret_of_stripes_is_seen_again(world, logged) -> None:
+    tested = new_world(world.databases, stripe=world.state.topups.stripe, sandbox=world.sandbox)
+    tenant = await tested.open()
+    answers, secrets = await pay(tested, tenant)
+    said = [answer.content.decode(errors="replace") + json.dumps(answer.headers) for answer in answers]
+    assert {secret for secret in secrets for text in said if secret in text} == set()
+    lines = "\n".join(logged)
+    assert "stripe.failed" in lines
+    assert {secret for secret in secrets if secret in lines} == set()
+    rows = await everything(tested)
+    assert rows["payloads"]
+    assert {
+        (table, secret) for table, texts in rows.items() for secret in secrets if any(secret in text for text in texts)
+    } == set()
 
 
 async def test_a_failure_inside_tells_nothing_of_what_was_sent(world, logged, tenant) -> None:

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 import stripe
 
-from app.topups.gateway import API_VERSION
+from app.topups.gateway.account import API_VERSION
 
 from .calling import Caller
 from .conftest import STRIPE_KEY, WEBHOOK_SECRET
