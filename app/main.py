@@ -24,13 +24,11 @@ from app.rentals import endpoints as rental_endpoints
 from app.settings import Settings, read_settings
 from app.statements import endpoints as statement_endpoints
 from app.tenancy import endpoints as tenancy_endpoints
-from app.topups import (
-    card_endpoints,
-    checkout_endpoints,
-    payment_endpoints,
-    topup_endpoints,
-    webhook_endpoints,
-)
+from app.topups.charging import endpoints as topup_endpoints
+from app.topups.events import endpoints as webhook_endpoints
+from app.topups.payments import endpoints as payment_endpoints
+from app.topups.visits import card_endpoints
+from app.topups.visits import endpoints as checkout_endpoints
 from app.wallet import endpoints as wallet_endpoints
 from app.web import RequestMetrics, install
 

@@ -36,10 +36,11 @@ from app.rentals import sweeping
 from app.rentals.reconcilers import reconcilers as rental_reconcilers
 from app.rentals.tools import Tools
 from app.settings import Settings, read_settings
-from app.topups import TopupTools, event_reconcilers
-from app.topups.auditing import auditing as topup_auditing
-from app.topups.charging import charging
-from app.topups.refunding import refunding
+from app.topups import TopupTools
+from app.topups.charging.charging import charging
+from app.topups.events import reconcilers as event_reconcilers
+from app.topups.payments.auditing import auditing as topup_auditing
+from app.topups.payments.refunding import refunding
 from app.wallet import reconcilers as wallet_reconcilers
 from app.wallet.refilling import refilling
 from app.web import reconcilers as web_reconcilers

@@ -25,7 +25,7 @@ from app.kit.schema import ensure_roles, role_url, upgrade
 from app.ledger import invariants as ledger_invariants
 from app.lots import invariants as lot_invariants
 from app.refills import invariants as refill_invariants
-from app.topups import invariants as topup_invariants
+from app.topups.payments import invariants as topup_invariants
 from app.wallet import invariants as wallet_invariants
 
 SECRET = b"a secret for tests alone"

@@ -10,9 +10,9 @@ from app.bootstrap import WorkerState, new_worker_state
 from app.cli.errors import CliError, Exit, UsageError
 from app.cli.preparing import database_told_plainly
 from app.settings import Settings
-from app.topups import event_queue
-from app.topups.reconciliations import compare_day, compare_month
-from app.topups.stripe_errors import GatewayError
+from app.topups import GatewayError
+from app.topups.books.reconciliations import compare_day, compare_month
+from app.topups.events import queue as event_queue
 
 _MONTH_CHARACTERS = len("2026-03")
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.kit.db import Database, driver
 from app.statements import queries
 from app.statements.summing import Span
-from app.topups.receipts import Receipt, find_receipts
+from app.topups import Receipt, find_receipts
 
 _READ_AT_ONCE = 500
 _BEFORE_THE_FIRST = "pay_"

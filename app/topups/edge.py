@@ -11,8 +11,8 @@ import structlog
 from fastapi import Request
 
 from app.topups.errors import CardPaymentsNotSetUp, StripeOutOfReach, StripeRefusal
-from app.topups.gateway import Stripe
-from app.topups.stripe_errors import GatewayError, StripeBusy, StripeRefused, StripeUnauthorized, StripeUnknown
+from app.topups.gateway.account import Stripe
+from app.topups.gateway.errors import GatewayError, StripeBusy, StripeRefused, StripeUnauthorized, StripeUnknown
 from app.topups.tools import TopupTools
 from app.web.exchange import state_of
 

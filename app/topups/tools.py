@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.kit.clock import Clock
 from app.kit.db import Database
-from app.topups.gateway import Stripe
+from app.topups.gateway.account import Stripe
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
-from app.topups.facts import DisputeFacts, PaymentFacts, RefundFacts
+from app.topups.gateway.facts import DisputeFacts, PaymentFacts, RefundFacts
 
 DOLLAR = 1_000_000
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -25,11 +25,12 @@ from app.kit.vault import Vault
 from app.refills import Attempt, Card, Consent, Mode, Rule, Terms
 from app.sandbox import Fault, Sandbox, SandboxConfig
 from app.tenancy import Authenticator, KeyTerms, create_key
-from app.topups import Stripe, TopupTools, topup_endpoints
-from app.topups.cards import list_cards
-from app.topups.charging import charging
-from app.topups.checkouts import Purpose, Wish, open_checkout
-from app.topups.syncing import sync_checkout
+from app.topups import Stripe, TopupTools
+from app.topups.charging import endpoints as topup_endpoints
+from app.topups.charging.charging import charging
+from app.topups.visits.cards import list_cards
+from app.topups.visits.checkouts import Purpose, Wish, open_checkout
+from app.topups.visits.syncing import sync_checkout
 from app.wallet import endpoints as wallet_endpoints
 from app.wallet.refilling import refilling
 from app.web import SCOPES, Cursors, Limiter, install

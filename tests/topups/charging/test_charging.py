@@ -10,9 +10,9 @@ import pytest
 
 from app import refills
 from app.refills import Reason, State
-from app.topups.applying import apply_payment
-from app.topups.cards import remove_card
-from app.topups.syncing import sync_checkout
+from app.topups.payments.applying import apply_payment
+from app.topups.visits.cards import remove_card
+from app.topups.visits.syncing import sync_checkout
 
 DOLLAR = 1_000_000
 DECLINES, ASKS_ALWAYS = "4000000000000341", "4000002760003184"

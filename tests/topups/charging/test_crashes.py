@@ -18,7 +18,7 @@ from app.kit.ids import AccountId
 from app.kit.reconcile import Round
 from app.ledger import invariants as ledger_invariants
 from app.topups import Stripe, TopupTools
-from app.topups.charging import step
+from app.topups.charging.charging import step
 from app.wallet import invariants as wallet_invariants
 from tests.rentals.test_crashes import keep_for_ever, stepped
 

@@ -14,9 +14,9 @@ from app.kit.ids import AccountId
 from app.ledger import Kind, Movement
 from app.ledger import invariants as ledger_invariants
 from app.sandbox.answers import Refusal
-from app.topups.comparing import lines
-from app.topups.ledger_books import read_books
-from app.topups.sweeping import sweep
+from app.topups.books.comparing import lines
+from app.topups.books.ledger import read_books
+from app.topups.events.sweeping import sweep
 from app.wallet import invariants as wallet_invariants
 from app.wallet.noticing import notice
 from tests.topups.events.worlds import CENT, World

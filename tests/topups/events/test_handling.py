@@ -13,11 +13,11 @@ from app.kit.ids import AccountId
 from app.kit.leases import BUCKETS, Holding, bucket_name, hold_share, let_go
 from app.kit.reconcile import Round, Runner
 from app.sandbox.faults import Fault
-from app.topups import event_queue
-from app.topups.cards import list_cards
-from app.topups.checkouts import Purpose, Wish, open_checkout
-from app.topups.event_queue import TRIES_MAX
-from app.topups.event_reconcilers import forgetting, handling
+from app.topups.events import queue as event_queue
+from app.topups.events.queue import TRIES_MAX
+from app.topups.events.reconcilers import forgetting, handling
+from app.topups.visits.cards import list_cards
+from app.topups.visits.checkouts import Purpose, Wish, open_checkout
 from tests.topups.events.worlds import CENT, DEPLOYMENT
 
 

@@ -12,9 +12,9 @@ from app.kit.db import driver
 from app.kit.leases import Holding
 from app.kit.reconcile import Round, Runner
 from app.sandbox.faults import Fault
-from app.topups.event_reconcilers import sweeping
-from app.topups.stripe_errors import StripeUnavailable
-from app.topups.sweeping import FIRST_LOOK_BACK, OVERLAP, Swept, sweep
+from app.topups.events.reconcilers import sweeping
+from app.topups.events.sweeping import FIRST_LOOK_BACK, OVERLAP, Swept, sweep
+from app.topups.gateway.errors import StripeUnavailable
 from tests.topups.events.worlds import CENT
 
 

@@ -20,10 +20,10 @@ from app.kit.leases import BUCKETS, Holding, bucket_name, hold_share
 from app.kit.reconcile import Round, Runner
 from app.sandbox import Sandbox
 from app.topups import TopupTools
-from app.topups.checkouts import Purpose, Wish, open_checkout
-from app.topups.event_reconcilers import handling
-from app.topups.pointing import TYPES
-from app.topups.webhook_endpoints import router
+from app.topups.events.endpoints import router
+from app.topups.events.pointing import TYPES
+from app.topups.events.reconcilers import handling
+from app.topups.visits.checkouts import Purpose, Wish, open_checkout
 from app.web import install
 
 CENT = 10_000

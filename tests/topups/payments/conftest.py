@@ -20,14 +20,14 @@ from app.kit.reconcile import Round
 from app.ledger import invariants as ledger_invariants
 from app.sandbox.config import SandboxConfig
 from app.sandbox.server import Sandbox
-from app.topups import invariants
-from app.topups.applying import Applied, apply_payment
-from app.topups.checkouts import Purpose, Wish, open_checkout
-from app.topups.gateway import Stripe
+from app.topups.gateway.account import Stripe
 from app.topups.models import CheckoutRow, DisputeRow, PaymentRow, RefundRow
-from app.topups.refund_asking import AskedRefund, RefundWish, ask_refund
-from app.topups.refunding import DueRefund, step
+from app.topups.payments import invariants
+from app.topups.payments.applying import Applied, apply_payment
+from app.topups.payments.refund_asking import AskedRefund, RefundWish, ask_refund
+from app.topups.payments.refunding import DueRefund, step
 from app.topups.tools import TopupTools
+from app.topups.visits.checkouts import Purpose, Wish, open_checkout
 from app.wallet import invariants as wallet_invariants
 
 DEPLOYMENT = "test"

@@ -9,7 +9,7 @@ import pytest
 
 from app.kit.db import driver
 from app.kit.ids import AccountId
-from app.topups.applying import Outcome, apply_payment
+from app.topups.payments.applying import Outcome, apply_payment
 
 
 async def test_a_payment_is_credited_once_however_often_it_is_told(till, account):

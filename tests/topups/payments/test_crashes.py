@@ -14,10 +14,10 @@ import pytest
 from app.kit.db import Database
 from app.kit.ids import AccountId
 from app.sandbox import Fault
-from app.topups.applying import apply_payment
-from app.topups.gateway import Stripe
+from app.topups.gateway.account import Stripe
 from app.topups.models import RefundRow
-from app.topups.payment_rows import HELD
+from app.topups.payments.applying import apply_payment
+from app.topups.payments.rows import HELD
 from app.topups.tools import TopupTools
 from tests.rentals.test_crashes import keep_for_ever, stepped
 

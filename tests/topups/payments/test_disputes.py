@@ -6,9 +6,9 @@ import pytest
 
 from app import wallet
 from app.kit.ids import RentalId
-from app.topups.applying import Outcome
-from app.topups.fraud_warnings import heed_fraud_warning
-from app.topups.payment_rows import PENDING_EVERY
+from app.topups.payments.applying import Outcome
+from app.topups.payments.fraud_warnings import heed_fraud_warning
+from app.topups.payments.rows import PENDING_EVERY
 
 
 async def agree(till, account):

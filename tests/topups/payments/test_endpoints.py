@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from app.kit.ids import PaymentId, RefundId
 from app.kit.money import Money
 from app.tenancy import Authenticator, KeyTerms, create_key
-from app.topups.payment_endpoints import router
+from app.topups.payments.endpoints import router
 from app.topups.tools import TopupTools
 from app.web import SCOPES, Cursors, Limiter, install
 

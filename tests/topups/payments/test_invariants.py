@@ -8,8 +8,8 @@ import pytest
 
 from app.kit.db import driver
 from app.kit.reconcile import Round, Runner
-from app.topups.auditing import auditing
-from app.topups.invariants import broken_for
+from app.topups.payments.auditing import auditing
+from app.topups.payments.invariants import broken_for
 
 SPOILT = {
     "payment.credit_is_not_in_the_ledger": "UPDATE payments SET credited = 24000000, amount = 24000000 WHERE account_id = $1",

@@ -15,9 +15,9 @@ from app.kit.leases import StaleFenceError
 from app.kit.reconcile import Round
 from app.sandbox import Fault
 from app.topups.models import RefundRow
-from app.topups.payment_errors import NotRefundable, PaymentDisputed, RefundTooLarge, RefundWindowOver
-from app.topups.payment_rows import PENDING_EVERY
-from app.topups.refunding import find, gross_of, refunding
+from app.topups.payments.errors import NotRefundable, PaymentDisputed, RefundTooLarge, RefundWindowOver
+from app.topups.payments.refunding import find, gross_of, refunding
+from app.topups.payments.rows import PENDING_EVERY
 from app.web.errors import IdempotencyMismatch, ValidationFailed
 
 LOST = "timeout_after_success"

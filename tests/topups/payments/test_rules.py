@@ -8,9 +8,9 @@ from app import refills, wallet
 from app.kit.ids import AccountId
 from app.kit.reconcile import Round
 from app.refills import Card, Consent, DueAttempt, Mode, Reason, State, Terms
-from app.topups.charging import step
-from app.topups.fraud_warnings import heed_fraud_warning
+from app.topups.charging.charging import step
 from app.topups.models import PaymentMethodRow
+from app.topups.payments.fraud_warnings import heed_fraud_warning
 
 DOLLAR = 1_000_000
 

@@ -12,7 +12,7 @@ import pytest
 from app.kit.errors import AppError
 from app.sandbox import Fault
 from app.sandbox.answers import Refusal
-from app.topups.payment_rows import HELD
+from app.topups.payments.rows import HELD
 
 CARDS = ("4242424242424242", "4000000000007726", "4000000000005126")
 FAULTS = ("timeout_after_success", "server_error", "malformed")

@@ -19,8 +19,10 @@ from app.kit.vault import Vault
 from app.ledger import lock_wallet
 from app.sandbox import Fault, Sandbox, SandboxConfig
 from app.tenancy import Authenticator, KeyTerms, create_key
-from app.topups import Stripe, TopupTools, card_endpoints, checkout_endpoints
-from app.topups.checkouts import Purpose, Wish, open_checkout
+from app.topups import Stripe, TopupTools
+from app.topups.visits import card_endpoints
+from app.topups.visits import endpoints as checkout_endpoints
+from app.topups.visits.checkouts import Purpose, Wish, open_checkout
 from app.web import SCOPES, Cursors, Limiter, install
 
 PEPPER = b"pepper for tests"

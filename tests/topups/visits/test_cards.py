@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from app.kit.errors import NotFound
-from app.topups.cards import remove_card, sync_card, sync_cards, sync_setup
-from app.topups.checkouts import Purpose
 from app.topups.customers import ensure_customer
-from app.topups.stripe_errors import GatewayError
+from app.topups.gateway.errors import GatewayError
+from app.topups.visits.cards import remove_card, sync_card, sync_cards, sync_setup
+from app.topups.visits.checkouts import Purpose
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ async def test_cards_of_nobody_here_are_left_alone(till, gateway) -> None:
 
 
 async def test_an_old_list_takes_off_no_new_card_and_brings_back_no_old_one(till, account, customer) -> None:
-    from app.topups.cards import _converge, _Seen
+    from app.topups.visits.cards import _converge, _Seen
 
     old = till.stripe.add_card(customer)["id"]
     await sync_cards(till.tools, account_id=account, at=till.clock.now())

@@ -10,10 +10,10 @@ import pytest
 from app.kit.db import driver
 from app.kit.ids import CheckoutId, TopupId
 from app.sandbox.stripe import CardDeclined
-from app.topups.checkout_queries import find_due
-from app.topups.checkouts import Purpose, open_checkout, open_confirmation
-from app.topups.stripe_errors import GatewayError, StripeRefused, StripeUnknown
-from app.topups.syncing import sync_checkout, sync_session
+from app.topups.gateway.errors import GatewayError, StripeRefused, StripeUnknown
+from app.topups.visits.checkouts import Purpose, open_checkout, open_confirmation
+from app.topups.visits.queries import find_due
+from app.topups.visits.syncing import sync_checkout, sync_session
 from app.wallet import get_balance
 from app.web.errors import IdempotencyMismatch
 
@@ -209,7 +209,7 @@ async def test_a_session_that_stripe_does_not_know_any_more_is_given_up_after_it
 
 
 async def test_an_old_answer_undoes_nothing(till, account) -> None:
-    from app.topups.checkouts import State, follow
+    from app.topups.visits.checkouts import State, follow
 
     row = await till.open(account)
     before = await till.gateway.get_session(row.session_id)
@@ -302,6 +302,6 @@ async def test_sessions_that_are_no_visits_of_ours_are_left_alone(till, account,
 
 
 def _visit(row, *, customer_id):
-    from app.topups.facts import Visit
+    from app.topups.gateway.facts import Visit
 
     return Visit(row.id, row.account_id, customer_id, 25_000_000, save_card=False, return_url="http://test")

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from app.kit.ids import AccountId, RefundId, TopupId
-from app.topups.facts import ChargeOrder, RefundOrder, Visit
-from app.topups.stripe_errors import StripeBusy, StripeMissing, StripeRefused, StripeUnknown
+from app.topups.gateway.errors import StripeBusy, StripeMissing, StripeRefused, StripeUnknown
+from app.topups.gateway.facts import ChargeOrder, RefundOrder, Visit
 
 CENT = 10_000
 

@@ -15,11 +15,11 @@ import pytest
 from app.kit.db import Database
 from app.kit.errors import NotFound
 from app.kit.ids import AccountId
-from app.topups.cards import remove_card, sync_cards
-from app.topups.checkouts import Purpose, open_checkout
-from app.topups.gateway import Stripe
-from app.topups.syncing import sync_checkout, sync_session
+from app.topups.gateway.account import Stripe
 from app.topups.tools import TopupTools
+from app.topups.visits.cards import remove_card, sync_cards
+from app.topups.visits.checkouts import Purpose, open_checkout
+from app.topups.visits.syncing import sync_checkout, sync_session
 from tests.rentals.test_crashes import keep_for_ever, stepped
 
 from .conftest import DEPLOYMENT, KEY

@@ -1,0 +1,1 @@
+"""Books: each day and month compared with Stripe, both ways."""

@@ -1,0 +1,1 @@
+"""Charging: a wallet's rule asks, its card is charged without its owner present."""

@@ -1,0 +1,1 @@
+"""Events: what Stripe tells us, stored first and handled by looking at the object; and what it failed to tell."""

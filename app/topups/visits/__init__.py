@@ -1,0 +1,1 @@
+"""Visits to Stripe's pages: deposits and cards to save, and what they leave behind."""
