@@ -100,12 +100,12 @@ SCENES = {
 }
 
 EVERY = {
-    "charge": 3,
-    "be declined": 2,
-    "send for the card's owner": 5,
-    "look for a charge whose answer was lost": 5,
-    "look for a decline whose answer was lost": 5,
-    "look for a bank's question whose answer was lost": 9,
+    "charge": 7,
+    "be declined": 7,
+    "send for the card's owner": 11,
+    "look for a charge whose answer was lost": 11,
+    "look for a decline whose answer was lost": 11,
+    "look for a bank's question whose answer was lost": 17,
 }
 """Most points lie within one and the same call: one in so many is taken here, all in the soak."""
 

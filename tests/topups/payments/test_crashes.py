@@ -118,13 +118,13 @@ SCENES = {
 
 
 EVERY = {
-    "credit": 3,
-    "ask for a refund": 3,
-    "make a refund": 5,
-    "look for a refund whose answer was lost": 5,
-    "release a refund that is refused": 7,
-    "give back a refund that failed": 3,
-    "take a dispute after the money was spent": 5,
+    "credit": 5,
+    "ask for a refund": 5,
+    "make a refund": 9,
+    "look for a refund whose answer was lost": 11,
+    "release a refund that is refused": 17,
+    "give back a refund that failed": 7,
+    "take a dispute after the money was spent": 7,
 }
 """Most points lie within one and the same call: one in so many is taken here, all in the soak."""
 
