@@ -44,6 +44,11 @@ def _for_people(told: Announcement, *, home: Path, is_real: bool) -> str:
         if is_real
         else f"Clouds    {told.sandbox_url}  (a sandbox: nothing costs real money)"
     )
+    cards = (
+        ""
+        if is_real
+        else "Cards     hourglass topup 25 --save-card  (4242 4242 4242 4242 pays, 4000 0000 0000 0002 is declined)\n"
+    )
     lines = "\n\n".join(f"  {line}" for line in curl_lines(told.url, told.api_key))
     return f"""
 Hourglass serves after {told.ready_seconds:.1f} s.
@@ -51,7 +56,7 @@ Hourglass serves after {told.ready_seconds:.1f} s.
 API       {told.url}  (reference: {told.url}/docs)
 {clouds}
 API key   {told.api_key}  (a demo account with $50)
-Logs      {home / "log"}
+{cards}Logs      {home / "log"}
 
 See what there is, rent an RTX 4090, see what it costs:
 
