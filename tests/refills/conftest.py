@@ -8,7 +8,8 @@ import pytest
 
 from app import refills, wallet
 from app.events import list_events
-from app.kit.ids import RentalId
+from app.kit.ids import PaymentId, RentalId
+from app.ledger import Kind, Movement
 from app.refills import Card, Consent, Mode, Terms
 
 DOLLAR = 1_000_000
@@ -85,20 +86,15 @@ def come_in(worker_db, at):
 
     async def coming(attempt, *, when=at):
         async with worker_db.begin_unscoped() as session:
-            await wallet.credit_adjustment(
-                session,
-                account_id=attempt.account_id,
-                amount=attempt.amount,
-                reference=attempt.id,
-                reason="charge",
-                actor="test",
-                at=when,
-            )
+            known = await refills.find_attempt(session, account_id=attempt.account_id, attempt_id=attempt.id)
+            payment_id, key = known.payment_id or PaymentId.new(), f"payment:{attempt.id}"
+            paid = Movement(attempt.account_id, Kind.AUTO_TOPUP, attempt.amount, key, when, reference=payment_id)
+            await wallet.receive(session, paid)
             return await refills.succeed(
                 session,
                 account_id=attempt.account_id,
                 attempt_id=attempt.id,
-                payment_id=f"pay_{attempt.id}",
+                payment_id=payment_id,
                 payment_intent_id=f"pi_{attempt.id}",
                 at=when,
                 last4="4242",
