@@ -82,7 +82,8 @@ class History:
     # What happens at Stripe
 
     async def step(self, name: str, *values) -> None:
-        """Let one thing happen, if Stripe lets it."""
+        """Let one thing happen, if Stripe lets it, a second after the one before: Stripe's times are whole seconds."""
+        self.world.clock.move(seconds=1)
         try:
             happened = await getattr(self, f"_{name}")(*values)
         except Refusal:
