@@ -80,7 +80,7 @@ def lost(number: str = GOOD) -> Callable[[Any, AccountId], Awaitable[None]]:
 
 
 async def charge(till: Any, tools: TopupTools, account: AccountId) -> None:
-    [attempt] = await till.attempts(account)
+    [attempt] = await replace(till, tools=tools).attempts(account)  # the dead keep their own connections only
     due = refills.DueAttempt(account, attempt.id, attempt.bucket)
     await step(tools, Round(till.at, till.holding), due)
 
