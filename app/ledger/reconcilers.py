@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 from prometheus_client import Counter
@@ -62,8 +63,8 @@ class BucketOfAccounts:
     bucket: int
 
 
-def audit(db: Database, *, name: str, check: Check) -> Reconciler:
-    """Return an hourly reconciler that freezes every wallet for which ``check`` finds a difference."""
+def audit(db: Database, *, name: str, check: Check, then: Literal["freeze", "tell"] = "freeze") -> Reconciler:
+    """Return an hourly reconciler that tells of every difference that ``check`` finds, and freezes those wallets."""
 
     async def find(this: Round, limit: int) -> list[BucketOfAccounts]:
         return [BucketOfAccounts(bucket) for bucket in this.holding.buckets][:limit]
@@ -77,17 +78,22 @@ def audit(db: Database, *, name: str, check: Check) -> Reconciler:
                 broken = await check(session, group)
             if broken:
                 outcome = "differs"
-                await _freeze(db, this, broken)
+                _tell(broken)
+                if then == "freeze":
+                    await _freeze(db, this, broken)
         return outcome
 
     return Reconciler(name=name, every_seconds=3600.0, batch=64, find=find, step=step, concurrency=1)
 
 
-async def _freeze(db: Database, this: Round, broken: Sequence[Broken]) -> None:
+def _tell(broken: Sequence[Broken]) -> None:
     for found in broken:
         DIFFERENCES.labels(found.name).inc(len(found.sample))
         places = [f"{case.account_id} {case.what}" for case in found.sample]
         log.error("money.difference", invariant=found.name, places=places)
+
+
+async def _freeze(db: Database, this: Round, broken: Sequence[Broken]) -> None:
     for account_id in sorted({case.account_id for found in broken for case in found.sample}):
         async with db.begin_unscoped() as session:
             await fenced(session, this.holding, [bucket_name(bucket_of(account_id))])

@@ -1,7 +1,8 @@
 """What must become true of rules and attempts.
 
 - auditing, one item a bucket of accounts: one open attempt at most, never beyond the cap, every success in the ledger; a
-  wallet with a difference is frozen. Twice: frozen stays frozen. Never: a difference goes on unseen.
+  difference is told and freezes nothing, since the money itself is right. Twice: it is told again. Never: it goes on
+  unseen.
 """
 
 from __future__ import annotations
@@ -14,4 +15,4 @@ from app.refills.invariants import broken_for
 
 def auditing(db: Database) -> Reconciler:
     """Return the reconciler that checks auto-top-up against caps and the ledger."""
-    return audit(db, name="refills.auditing", check=broken_for)
+    return audit(db, name="refills.auditing", check=broken_for, then="tell")
