@@ -251,8 +251,8 @@ SCENES = {
     "lose a host": Scene(ran_an_hour, lose_host),
 }
 
-EVERY = {"check": 4}
-"""The SSH check has hundreds of suspension points between two writes: one in so many is taken here, all in the soak."""
+EVERY = {"check": 7, "create": 3, "destroy": 2}
+"""These have many suspension points between two writes: one in so many is taken here, all in the soak."""
 
 
 @pytest.mark.timeout(280)
