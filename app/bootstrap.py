@@ -12,19 +12,11 @@ import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_ssh_private_key,
-)
 from prometheus_client import Counter, Histogram
 
 from app.kit.clock import Clock, SystemClock
 from app.kit.db import Database
-from app.kit.private_files import keep_private, read_private
+from app.kit.private_files import read_private
 from app.kit.rls import API, AUTH, WORKER
 from app.kit.schema import role_url
 from app.kit.vault import Vault
@@ -137,7 +129,7 @@ def new_tools(settings: Settings) -> Tools:
     return Tools(
         db=Database.connect(database_url(settings, WORKER), role="worker", pool_size=settings.worker_connections_max),
         providers=_providers(settings),
-        platform_key=_platform_key(settings, secret),
+        platform_key=PlatformKey.kept(settings.home / "platform_ssh_key", seed=_derived(secret, "platform ssh key")),
         vault=Vault(secret),
         clock=SystemClock(),
         deployment=_deployment(settings, secret),
@@ -286,27 +278,6 @@ def _is_local(url: str) -> bool:
 def _count_call(provider: str, operation: str, outcome: str, seconds: float) -> None:
     _PROVIDER_CALLS.labels(provider, operation, outcome).inc()
     _PROVIDER_SECONDS.labels(provider, operation).observe(seconds)
-
-
-def _platform_key(settings: Settings, secret: bytes) -> PlatformKey:
-    """Return the key pair kept in the home, making it first.
-
-    It is made from the secret, so that workers on several machines come to the same one; once there, the file counts,
-    so that machines which know the old key can be reached after the secret was changed.
-    """
-    path = settings.home / "platform_ssh_key"
-    if (text := read_private(path)) is None:
-        seed = _derived(secret, "platform ssh key")
-        new = Ed25519PrivateKey.from_private_bytes(seed)
-        made = new.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-        settings.home.mkdir(parents=True, exist_ok=True)
-        text = keep_private(path, made)
-    return PlatformKey(private=text + "\n", public=_public_line(text))
-
-
-def _public_line(private: str) -> str:
-    key = load_ssh_private_key(private.encode() + b"\n", password=None)
-    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " hourglass"
 
 
 def _derived(secret: bytes, purpose: str) -> bytes:

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
 
 from app.kit.clock import Clock
 from app.kit.db import Database
+from app.kit.private_files import keep_private, read_private
 from app.kit.vault import Vault
 from app.providers import Provider
 
@@ -42,6 +53,25 @@ class PlatformKey:
 
     private: str = field(repr=False)
     public: str
+
+    @classmethod
+    def kept(cls, path: Path, *, seed: bytes) -> PlatformKey:
+        """Return the key pair kept in a file, making it first from 32 bytes.
+
+        So workers on several machines that share the seed come to the same one; once there, the file counts, so that
+        machines which know the old key can be reached after the secret was changed.
+
+        Raises:
+            ExposedFileError: the file can be read by others.
+        """
+        if (text := read_private(path)) is None:
+            new = Ed25519PrivateKey.from_private_bytes(seed)
+            made = new.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = keep_private(path, made)
+        key = load_ssh_private_key(text.encode() + b"\n", password=None)
+        public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        return cls(private=text + "\n", public=f"{public} hourglass")
 
 
 @dataclass(frozen=True, slots=True)

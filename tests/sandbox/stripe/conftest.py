@@ -6,6 +6,7 @@ Whatever passes between them is checked against the annotations of Stripe's libr
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ import stripe
 
 from app.sandbox import Sandbox, SandboxConfig
 from tests.sandbox.stripe.annotations import faults_of
+from tests.sandbox.stripe.kinds import KINDS
 
 stripe.enable_telemetry = False
 CONFIG = SandboxConfig(
@@ -196,3 +198,17 @@ async def paid(client, merchant, order):
     session = await client.checkout.sessions.create_async(order)
     await merchant.pay(session.id)
     return (await client.checkout.sessions.retrieve_async(session.id)).payment_intent
+
+
+@pytest.fixture
+async def samples(client, merchant, customer, order, charge_of):
+    """One object of every kind, as the sandbox makes them."""
+    wanted = {"mode": "setup", "customer": customer.id, "currency": "usd", "success_url": "https://m.example/"}
+    setup = await client.checkout.sessions.create_async(wanted)
+    await merchant.pay(setup.id, "4000000000001976")
+    [card] = (await client.customers.payment_methods.list_async(customer.id)).data
+    intent = await client.payment_intents.create_async(charge_of({"id": card.id}))
+    await client.refunds.create_async({"payment_intent": intent.id, "amount": 100})
+    merchant.warn(intent.id)
+    await client.billing_portal.sessions.create_async({"customer": customer.id, "return_url": "https://m.example/"})
+    return {kind: copy.deepcopy(list(merchant.books.store.all(kind))[-1]) for kind in KINDS}

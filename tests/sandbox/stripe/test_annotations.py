@@ -5,25 +5,7 @@ import copy
 import pytest
 
 from tests.sandbox.stripe.annotations import faults_of
-
-KINDS = (
-    "customer", "checkout.session", "setup_intent", "payment_method", "payment_intent", "charge", "refund", "dispute",
-    "balance_transaction", "event", "billing_portal.session", "radar.early_fraud_warning",
-)  # fmt: skip
-
-
-@pytest.fixture
-async def samples(client, merchant, customer, order, charge_of):
-    """One object of every kind, as the sandbox makes them."""
-    wanted = {"mode": "setup", "customer": customer.id, "currency": "usd", "success_url": "https://m.example/"}
-    setup = await client.checkout.sessions.create_async(wanted)
-    await merchant.pay(setup.id, "4000000000001976")
-    [card] = (await client.customers.payment_methods.list_async(customer.id)).data
-    intent = await client.payment_intents.create_async(charge_of({"id": card.id}))
-    await client.refunds.create_async({"payment_intent": intent.id, "amount": 100})
-    merchant.warn(intent.id)
-    await client.billing_portal.sessions.create_async({"customer": customer.id, "return_url": "https://m.example/"})
-    return {kind: copy.deepcopy(list(merchant.books.store.all(kind))[-1]) for kind in KINDS}
+from tests.sandbox.stripe.kinds import KINDS
 
 
 def leaves(value, path=()):
