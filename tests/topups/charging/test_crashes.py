@@ -154,7 +154,7 @@ class Dying:
             if not died:
                 await self.audit(account)
                 assert passed < point
-                assert deaths > 5
+                assert deaths > 1
                 return deaths
             deaths, point = deaths + 1, point + every
             if await state_of(self.till, account) != before:
