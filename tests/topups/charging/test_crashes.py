@@ -100,12 +100,12 @@ SCENES = {
 }
 
 EVERY = {
-    "charge": 7,
-    "be declined": 7,
-    "send for the card's owner": 11,
-    "look for a charge whose answer was lost": 11,
-    "look for a decline whose answer was lost": 11,
-    "look for a bank's question whose answer was lost": 17,
+    "charge": 13,
+    "be declined": 17,
+    "send for the card's owner": 17,
+    "look for a charge whose answer was lost": 19,
+    "look for a decline whose answer was lost": 23,
+    "look for a bank's question whose answer was lost": 29,
 }
 """Most points lie within one and the same call: one in so many is taken here, all in the soak."""
 

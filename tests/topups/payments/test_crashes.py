@@ -120,11 +120,11 @@ SCENES = {
 EVERY = {
     "credit": 5,
     "ask for a refund": 5,
-    "make a refund": 9,
-    "look for a refund whose answer was lost": 11,
-    "release a refund that is refused": 17,
-    "give back a refund that failed": 7,
-    "take a dispute after the money was spent": 7,
+    "make a refund": 17,
+    "look for a refund whose answer was lost": 23,
+    "release a refund that is refused": 29,
+    "give back a refund that failed": 11,
+    "take a dispute after the money was spent": 11,
 }
 """Most points lie within one and the same call: one in so many is taken here, all in the soak."""
 
