@@ -114,7 +114,7 @@ async def test_saved_card_refills_the_wallet_once_it_runs_low(api):
     available = float(api.get("/v1/wallet").json()["available"])
     rule = {
         "mode": "fixed",
-        "threshold": f"{int(available)}.00",
+        "threshold": f"{available:.2f}",
         "amount": "25.00",
         "monthly_cap": "50.00",
         "consent": {"text_version": "2026-11", "accepted": True},

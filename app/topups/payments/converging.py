@@ -223,12 +223,18 @@ def _wanted(facts: PaymentFacts, state: PaymentState) -> Iterator[Effect]:
         yield Credit(net_of(facts))
     if not state.credited:
         return
-    refunds = sorted(facts.refunds, key=lambda refund: (refund.created_at, refund.id))
-    disputes = sorted(facts.disputes, key=lambda dispute: (dispute.created_at, dispute.id))
-    for refund in refunds:
-        yield from _of_refund(facts, state, refund)
-    for dispute in disputes:
-        yield from _of_dispute(facts, state, dispute)
+    # In the order in which they began, each to its end: what came back made room for what began after it.
+    begun: list[RefundFacts | DisputeFacts] = [*facts.refunds, *facts.disputes]
+    for one in sorted(begun, key=lambda one: (one.created_at, not _came_back(one), one.id)):
+        if isinstance(one, RefundFacts):
+            yield from _of_refund(facts, state, one)
+        else:
+            yield from _of_dispute(facts, state, one)
+
+
+def _came_back(one: RefundFacts | DisputeFacts) -> bool:
+    """Say whether nothing is taken in the end; such a one goes first where two began in the same second."""
+    return has_failed(one) if isinstance(one, RefundFacts) else one.reinstated >= one.withdrawn > 0
 
 
 def _of_refund(facts: PaymentFacts, state: PaymentState, refund: RefundFacts) -> Iterator[Effect]:
@@ -239,8 +245,10 @@ def _of_refund(facts: PaymentFacts, state: PaymentState, refund: RefundFacts) ->
         return
     posted = posted or PostedRefund()
     missing = share_of(facts, refund.amount) - posted.taken
+    # What has failed had its room before anything was held for another.
+    room = state.room + (sum(state.held.values()) if has_failed(refund) else 0)
     # What has come back is not taken again: its story is over.
-    if not posted.returned and (taken := min(missing, state.room)) > 0:
+    if not posted.returned and (taken := min(missing, room)) > 0:
         yield ClawBack(refund.id, taken, posted.taken)
     elif has_failed(refund) and posted.net > 0:
         yield GiveBack(refund.id, posted.net)
