@@ -106,11 +106,11 @@ async def test_twenty_five_dollars_paid_in_a_browser_stand_in_the_ledger(api):
 
 @browsing
 async def test_saved_card_refills_the_wallet_once_it_runs_low(api):
-    session = open_checkout(api, "1.00", "browser-card", save_card=True)
+    session = open_checkout(api, "3.00", "browser-card", save_card=True)
     async with browser_page() as page:
         await pay(page, session, "4242424242424242")
         await page.wait_for_url("**/v1/billing/return**")
-    until(lambda: api.get("/v1/billing/payment-methods").json()["data"])
+    until(lambda: [row for row in movements(api, "deposit") if row["amount"] == "3.00"])
     available = float(api.get("/v1/wallet").json()["available"])
     rule = {
         "mode": "fixed",
