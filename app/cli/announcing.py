@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sys
 from dataclasses import asdict, dataclass
@@ -47,7 +48,7 @@ def _for_people(told: Announcement, *, home: Path, is_real: bool) -> str:
     cards = (
         ""
         if is_real
-        else "Cards     hourglass topup 25 --save-card  (4242 4242 4242 4242 pays, 4000 0000 0000 0002 is declined)\n"
+        else f"Cards     {os.path.relpath(Path(sys.executable).with_name('hourglass'))} topup 25 --save-card  (4242 4242 4242 4242 pays, 4000 0000 0000 0002 is declined)\n"
     )
     lines = "\n\n".join(f"  {line}" for line in curl_lines(told.url, told.api_key))
     return f"""
