@@ -8,6 +8,7 @@ worker alone, never within a transaction. Nothing but a ``ProviderError`` leaves
 from app.providers.contract import (
     Capability,
     Connection,
+    CostLine,
     Machine,
     MachineStatus,
     Offer,
@@ -35,6 +36,7 @@ from app.providers.wire import OnCall, WireOptions
 __all__ = [
     "Capability",
     "Connection",
+    "CostLine",
     "Gone",
     "LambdaProvider",
     "Machine",

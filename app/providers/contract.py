@@ -59,6 +59,8 @@ class Capability:
     marker_max_length: int
     realised_cost: str
     """``exact`` when the cloud reports it, ``estimate`` when we derive it."""
+    machine_seconds_max: int | None = None
+    """The cloud ends a machine by itself after so long; None where it may run for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ class Offer:
     architecture: str = "x86_64"
     host_id: str | None = None
     """The physical host, where the cloud tells it: what a quarantine names."""
+    priced_at: datetime | None = None
+    """Since when the price stands, where it comes from a sheet and not from the cloud itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,8 @@ class Machine:
     price_micros_per_hour: int | None = None
     """All that runs by the hour, disk included, as the cloud bills it now."""
     created_at: datetime | None = None
+    preempts_at: datetime | None = None
+    """When the cloud has said that it will take the machine back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,15 @@ class RealisedCost:
     micros: int
     exact: bool
     """False where the cloud reports nothing and the figure is our own meter times its price."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostLine:
+    """What a cloud's books say of one machine within a period."""
+
+    machine_id: str
+    marker: str | None
+    micros: int
 
 
 class Provider(Protocol):
@@ -212,6 +227,13 @@ class Provider(Protocol):
         """
         ...
 
+    async def resume(self, machine_id: str) -> None:
+        """Start a stopped machine, or restore a hibernated one.
+
+        Raises: Unsupported, Gone, NotYet, NoCapacity, RateLimited, Unauthorized, Unavailable, OutcomeUnknown.
+        """
+        ...
+
     async def destroy(self, machine_id: str) -> None:
         """Ask for the machine's end. Success also where it is unknown. The caller verifies with ``get_machine``.
 
@@ -239,6 +261,13 @@ class Provider(Protocol):
         """Return what the machine cost within a period, from the cloud's books or, lacking them, by its price.
 
         Raises: Unauthorized, RateLimited, Unavailable.
+        """
+        ...
+
+    async def list_costs(self, *, start: datetime, end: datetime) -> list[CostLine]:
+        """Return what the cloud's books say of every machine within a period, strangers' machines included.
+
+        Raises: Unsupported, Unauthorized, RateLimited, Unavailable.
         """
         ...
 

@@ -21,6 +21,12 @@ class SandboxConfig:
     """A folder with ``vast-offers.csv`` and ``lambda-types.csv``; the built-in market without."""
     vast_key: str = "sandbox-vast-key"
     lambda_key: str = "sandbox-lambda-key"
+    runpod_key: str = "sandbox-runpod-key"
+    hyperstack_key: str = "sandbox-hyperstack-key"
+    modal_token_id: str = "ak-sandbox"  # noqa: S105 - what anybody may know
+    modal_token_secret: str = "as-sandbox"  # noqa: S105 - what anybody may know
+    modal_port: int = 0
+    """Where Modal answers: gRPC has a port of its own. 0 takes a free one."""
     ssh_port: int = 2222
     """Where Lambda machines listen, each on a loopback address of its own (127.77.x.y). 0 takes a free one."""
     home: Path | None = None

@@ -20,7 +20,7 @@ from datetime import datetime
 import httpx
 
 from app.kit.clock import whole_seconds
-from app.providers.contract import Capability, Machine, MachineStatus, Offer, Order, RealisedCost
+from app.providers.contract import Capability, CostLine, Machine, MachineStatus, Offer, Order, RealisedCost
 from app.providers.errors import Gone, NoCapacity, Rejected, Unsupported
 from app.providers.keyring import Keyring, StoredKey
 from app.providers.keys import PublicKey, parse_public_key
@@ -131,6 +131,10 @@ class LambdaProvider:
         """Lambda can't."""
         raise Unsupported("Lambda does not hibernate instances")
 
+    async def resume(self, machine_id: str) -> None:  # noqa: ARG002 - the contract's
+        """Lambda can't."""
+        raise Unsupported("Lambda does not resume instances")
+
     async def destroy(self, machine_id: str) -> None:
         """Ask for the instance's end."""
         with suppress(Gone):
@@ -157,6 +161,10 @@ class LambdaProvider:
         """Return active minutes, each begun one counted, times the price."""
         minutes = -(-whole_seconds(start, end) // _SECONDS_PER_MINUTE)
         return RealisedCost(-(-price_micros_per_hour * minutes // _MINUTES_PER_HOUR), exact=False)
+
+    async def list_costs(self, *, start: datetime, end: datetime) -> list[CostLine]:  # noqa: ARG002 - the contract's
+        """Lambda has no such books."""
+        raise Unsupported("Lambda tells no costs")
 
     async def aclose(self) -> None:
         """Close the connections."""

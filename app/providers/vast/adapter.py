@@ -17,7 +17,7 @@ import httpx
 
 from app.kit.clock import whole_seconds
 from app.kit.money import MICROS_PER_DOLLAR, cost, from_price
-from app.providers.contract import Capability, Machine, Offer, Order, RealisedCost
+from app.providers.contract import Capability, CostLine, Machine, Offer, Order, RealisedCost
 from app.providers.errors import Gone, Rejected, Unavailable, Unsupported
 from app.providers.keyring import Keyring, StoredKey
 from app.providers.keys import PublicKey, parse_public_key
@@ -141,6 +141,10 @@ class VastProvider:
         """Vast.ai can't."""
         raise Unsupported("Vast.ai does not hibernate")
 
+    async def resume(self, machine_id: str) -> None:  # noqa: ARG002 - the contract's
+        """Vast can't."""
+        raise Unsupported("Vast does not resume instances")
+
     async def destroy(self, machine_id: str) -> None:
         """Ask for the instance's end."""
         with suppress(Gone):
@@ -168,6 +172,10 @@ class VastProvider:
         if ours and max(row.end for row in ours) >= end - _CHARGES_LAG:
             return RealisedCost(booked, exact=True)
         return RealisedCost(max(booked, cost(price_micros_per_hour, whole_seconds(start, end))), exact=False)
+
+    async def list_costs(self, *, start: datetime, end: datetime) -> list[CostLine]:  # noqa: ARG002 - the contract's
+        """Vast has no such books."""
+        raise Unsupported("Vast tells no costs")
 
     async def aclose(self) -> None:
         """Close the connections."""
