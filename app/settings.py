@@ -71,6 +71,17 @@ class Settings(BaseSettings):
     lambda_url: WebUrl = Field(default="https://cloud.lambda.ai", validation_alias="LAMBDA_URL")
     lambda_api_key: SecretStr | None = Field(default=None, validation_alias="LAMBDA_API_KEY")
     lambda_ssh_port: Port = Field(default=22, validation_alias="LAMBDA_SSH_PORT")
+    runpod_url: WebUrl = Field(default="https://api.runpod.io", validation_alias="RUNPOD_URL")
+    runpod_api_key: SecretStr | None = Field(default=None, validation_alias="RUNPOD_API_KEY")
+    hyperstack_url: WebUrl = Field(default="https://infrahub-api.nexgencloud.com/v1", validation_alias="HYPERSTACK_URL")
+    hyperstack_api_key: SecretStr | None = Field(default=None, validation_alias="HYPERSTACK_API_KEY")
+    hyperstack_ssh_port: Port = Field(default=22, validation_alias="HYPERSTACK_SSH_PORT")
+    modal_url: WebUrl = Field(default="https://api.modal.com", validation_alias="MODAL_SERVER_URL")
+    modal_token_id: SecretStr | None = Field(default=None, validation_alias="MODAL_TOKEN_ID")
+    modal_token_secret: SecretStr | None = Field(default=None, validation_alias="MODAL_TOKEN_SECRET")
+    """Both tokens are needed, and the ``modal`` package: ``pip install 'hourglass[modal]'``."""
+    price_sheet: Path | None = None
+    """A price sheet of machines that no cloud's API rents out: see ``docs/price-sheets.md``."""
 
     public_url: WebUrl | None = None
     """Where customers reach the API: what cards' pages return to. Without, the host and port."""

@@ -50,6 +50,8 @@ _ANSWERS: Mapping[str, tuple[type[ProviderError], ...]] = MappingProxyType(
         "get_machine": (*_ALWAYS, Gone),
         "create": (*_ALWAYS, NoCapacity, Rejected, QuotaExceeded, OutcomeUnknown),
         "stop": (*_ALWAYS, Gone, NotYet, OutcomeUnknown),
+        "hibernate": (*_ALWAYS, Gone, NotYet, OutcomeUnknown),
+        "resume": (*_ALWAYS, Gone, NotYet, NoCapacity, QuotaExceeded, OutcomeUnknown),
         "destroy": (*_ALWAYS, Gone, NotYet, OutcomeUnknown),
         "ensure_ssh_key": (*_ALWAYS, Rejected, OutcomeUnknown),
         "remove_ssh_key": (*_ALWAYS, Gone, OutcomeUnknown),
