@@ -21,7 +21,7 @@ from app.kit.rls import API, AUTH, WORKER
 from app.kit.schema import role_url
 from app.kit.vault import Vault
 from app.mail import LogOutlet, Mailbox, Outlet, Smtp
-from app.providers import LambdaProvider, Provider, VastProvider, WireOptions
+from app.providers import LambdaProvider, ManualProvider, Provider, VastProvider, WireOptions
 from app.rentals.tools import Limits, PlatformKey, Tools
 from app.settings import Settings, SettingsError
 from app.tenancy import Authenticator
@@ -122,7 +122,7 @@ def new_tools(settings: Settings) -> Tools:
     """Return the worker's tools; connections are made when first needed.
 
     Raises:
-        SettingsError: no secret, or no database.
+        SettingsError: no secret, no database, or half a cloud's settings.
         ExposedFileError: the home's SSH key can be read by others.
     """
     secret = secret_of(settings)
@@ -252,7 +252,20 @@ def _providers(settings: Settings) -> dict[str, Provider]:
             options=_options(settings.lambda_url),
             ssh_port=settings.lambda_ssh_port,
         )
+    if (desk := _desk(settings)) is not None:
+        providers["manual"] = desk
     return providers
+
+
+def _desk(settings: Settings) -> Provider | None:
+    sheet, url, token = settings.price_sheet, settings.desk_url, settings.desk_token
+    if sheet is None and url is None and token is None:
+        return None
+    if sheet is None or url is None or token is None:
+        raise SettingsError(
+            "HOURGLASS_PRICE_SHEET, HOURGLASS_DESK_URL and HOURGLASS_DESK_TOKEN go together: set all three."
+        )
+    return ManualProvider(sheet=sheet, token=token.get_secret_value(), base_url=url, options=_options(url))
 
 
 def _options(url: str) -> WireOptions:
@@ -262,7 +275,14 @@ def _options(url: str) -> WireOptions:
 
 def _limits_of(settings: Settings) -> dict[str, Limits]:
     """A cloud on this machine answers at once: what it did not do in seconds it never will."""
-    urls = {"vast": settings.vast_url, "lambda": settings.lambda_url}
+    urls = {
+        "vast": settings.vast_url,
+        "lambda": settings.lambda_url,
+        "runpod": settings.runpod_url,
+        "hyperstack": settings.hyperstack_url,
+        "modal": settings.modal_url,
+        "manual": settings.desk_url or "",
+    }
     local = Limits(create_seconds=10, poll_seconds=0.5, unfound_seconds=60)
     return {name: local for name, url in urls.items() if _is_local(url)}
 

@@ -81,7 +81,11 @@ class Settings(BaseSettings):
     modal_token_secret: SecretStr | None = Field(default=None, validation_alias="MODAL_TOKEN_SECRET")
     """Both tokens are needed, and the ``modal`` package: ``pip install 'hourglass[modal]'``."""
     price_sheet: Path | None = None
-    """A price sheet of machines that no cloud's API rents out: see ``docs/price-sheets.md``."""
+    """A price sheet for machines of a cloud that tells no prices: see ``docs/price-sheets.md``."""
+    desk_url: WebUrl | None = None
+    """The desk that rents the sheet's machines out; its five calls are described there too."""
+    desk_token: SecretStr | None = None
+    """What the desk knows us by. Sheet, URL and token go together."""
 
     public_url: WebUrl | None = None
     """Where customers reach the API: what cards' pages return to. Without, the host and port."""

@@ -30,6 +30,7 @@ from app.providers.errors import (
     Unsupported,
 )
 from app.providers.lambda_cloud import LambdaProvider
+from app.providers.manual import ManualProvider
 from app.providers.vast import VastProvider
 from app.providers.wire import OnCall, WireOptions
 
@@ -41,6 +42,7 @@ __all__ = [
     "LambdaProvider",
     "Machine",
     "MachineStatus",
+    "ManualProvider",
     "NoCapacity",
     "NotYet",
     "Offer",

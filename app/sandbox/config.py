@@ -23,6 +23,7 @@ class SandboxConfig:
     lambda_key: str = "sandbox-lambda-key"
     runpod_key: str = "sandbox-runpod-key"
     hyperstack_key: str = "sandbox-hyperstack-key"
+    desk_token: str = "sandbox-desk-token"  # noqa: S105 - what anybody may know
     modal_token_id: str = "ak-sandbox"  # noqa: S105 - what anybody may know
     modal_token_secret: str = "as-sandbox"  # noqa: S105 - what anybody may know
     modal_port: int = 0

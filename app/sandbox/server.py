@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.kit.clock import Clock, SystemClock
 from app.sandbox.accidents import Accidents
 from app.sandbox.answers import TRANSPORT
+from app.sandbox.clouds import Cloud
 from app.sandbox.config import SandboxConfig
 from app.sandbox.control import Control
 from app.sandbox.faults import Faults
@@ -27,6 +28,7 @@ from app.sandbox.fleet import Fleet
 from app.sandbox.lambda_cloud.cloud import LambdaCloud
 from app.sandbox.limits import Limiter
 from app.sandbox.machines import Truth
+from app.sandbox.manual.cloud import DeskCloud
 from app.sandbox.stripe import StripeAccount, StripeControl
 from app.sandbox.vast.cloud import VastCloud
 from app.sandbox.world import CallRecord, World
@@ -43,9 +45,12 @@ class Sandbox:
         self._home = home
         self._temporary_home = temporary_home
         vast = VastCloud(world, at=at)
-        self._clouds = (vast, LambdaCloud(world, at=at))
+        self._desk = DeskCloud(world, at=at)
+        self._clouds: tuple[Cloud, ...] = (vast, LambdaCloud(world, at=at), self._desk)
         self.accidents = Accidents(world, vast)
         self.stripe = StripeAccount(world, path=None if temporary_home else home / "stripe.jsonl")
+        self.price_sheet = home / "price-sheet.toml"
+        """What the desk's machines cost: written at the start."""
         self.url = ""
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -148,6 +153,7 @@ class Sandbox:
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         await asyncio.wait_for(self._server.ready.wait(), _STARTS_WITHIN_SECONDS)
+        self.price_sheet.write_text(self._desk.sheet(self._world.clock.now()), encoding="utf-8")
         self.stripe.start(self.url)
 
 

@@ -16,12 +16,19 @@ from app.providers import (
     LambdaProvider,
     Machine,
     MachineStatus,
+    ManualProvider,
     Offer,
     Provider,
     VastProvider,
     WireOptions,
 )
 from app.sandbox import Fault, Sandbox, SandboxConfig
+
+CLOUDS = ["vast", "lambda", "manual"]
+KEEPS_KEYS = {"vast", "lambda", "hyperstack"}
+"""Where keys are the cloud account's; elsewhere each machine is ordered with its own."""
+OPEN_MARKET = {"vast"}
+"""Where the market is open to all, with a key or without."""
 
 PATIENCE = WireOptions(
     connect_seconds=2, first_byte_seconds=0.5, total_seconds=1, first_retry_seconds=0.01, pace_factor=0
@@ -39,6 +46,14 @@ class Scene:
     new_order: Callable[..., object]
     key: asyncssh.SSHKey
     calls: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @property
+    def keeps_keys(self) -> bool:
+        return self.name in KEEPS_KEYS
+
+    @property
+    def is_open_market(self) -> bool:
+        return self.name in OPEN_MARKET
 
     def fault(self, kind: str, **more: object) -> None:
         self.sandbox.faults.add(Fault(kind, provider=self.name, **more))
@@ -92,11 +107,21 @@ class Scene:
 
 def adapter(name: str, sandbox: Sandbox, options: WireOptions, *, api_key: str | None = None) -> Provider:
     config = sandbox.config
-    if name == "vast":
-        return VastProvider(api_key=api_key or config.vast_key, base_url=sandbox.url, options=options)
-    return LambdaProvider(
-        api_key=api_key or config.lambda_key, base_url=sandbox.url, options=options, ssh_port=config.ssh_port
-    )
+    match name:
+        case "vast":
+            return VastProvider(api_key=api_key or config.vast_key, base_url=sandbox.url, options=options)
+        case "lambda":
+            return LambdaProvider(
+                api_key=api_key or config.lambda_key, base_url=sandbox.url, options=options, ssh_port=config.ssh_port
+            )
+        case "manual":
+            return ManualProvider(
+                sheet=sandbox.price_sheet,
+                token=api_key or config.desk_token,
+                base_url=f"{sandbox.url}/desk",
+                options=options,
+            )
+    raise LookupError(name)
 
 
 @pytest.fixture(scope="package")
@@ -113,7 +138,7 @@ def platform_key() -> asyncssh.SSHKey:
     return asyncssh.generate_private_key("ssh-ed25519")
 
 
-@pytest.fixture(params=["vast", "lambda"])
+@pytest.fixture(params=CLOUDS)
 async def scene(request, sandbox: Sandbox, order, platform_key) -> AsyncIterator[Scene]:
     calls: list[tuple[str, str, str]] = []
     options = replace(PATIENCE, on_call=lambda *facts: calls.append(facts[:3]))

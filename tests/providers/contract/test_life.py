@@ -23,7 +23,7 @@ from app.sandbox import Sandbox, SandboxConfig
 
 async def test_offers_are_whole(scene):
     offers = await scene.cloud.list_offers()
-    assert len({(offer.offer_id, offer.spot) for offer in offers}) == len(offers) > 20
+    assert len({(offer.offer_id, offer.spot) for offer in offers}) == len(offers) > 5
     assert any(offer.spot for offer in offers) == scene.cloud.capability.spot
     for offer in offers:
         assert offer.provider == scene.name == scene.cloud.capability.name
@@ -82,11 +82,16 @@ async def test_strangers_machines_are_invisible(scene):
 
 
 async def test_lists_are_told_to_the_end(scene):
-    offers = [offer for offer in await scene.cloud.list_offers() if not offer.spot][:30]
+    offers = [offer for offer in await scene.cloud.list_offers() if not offer.spot]
     scene.fault("never_boots", times=None)
     made = set()
-    for offer in offers:
-        made.add(await scene.cloud.create(scene.ordered(offer)))
+    while offers and len(made) < 30:
+        try:
+            made.add(await scene.cloud.create(scene.ordered(offers[0])))
+        except NoCapacity:
+            offers.pop(0)
+        else:
+            offers.append(offers.pop(0))
     assert len(made) == 30
     assert made <= {machine.machine_id for machine in await scene.cloud.list_machines("own-")}
 
@@ -108,7 +113,7 @@ async def test_keys_are_ensured_once_and_removed_for_good(scene):
     await other.aclose()
     for _ in range(2):
         await scene.cloud.remove_ssh_key(key_id)
-    assert await scene.cloud.ensure_ssh_key("name again", line) != key_id
+    assert (await scene.cloud.ensure_ssh_key("name again", line) != key_id) == scene.keeps_keys
 
 
 async def test_a_stop_keeps_the_machine_where_the_cloud_can(scene):
