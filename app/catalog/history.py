@@ -32,6 +32,7 @@ class PricePoint:
 
 async def record_prices(session: AsyncSession, provider: str, *, at: datetime) -> None:
     """Write the current hour's prices of a provider from its listings."""
+    await make_months(session, since=at, until=at)
     await driver(session).execute(
         """
         INSERT INTO price_history AS h
@@ -99,9 +100,14 @@ async def spot_discount_ppm(session: AsyncSession, family: str, *, since: dateti
     return None if value is None else int(value)
 
 
+async def make_months(session: AsyncSession, *, since: datetime, until: datetime) -> int:
+    """Make the partitions that prices of this time go to, where they are missing; return how many were made."""
+    return int(await driver(session).fetchval("SELECT make_price_months($1, $2)", since, until))
+
+
 async def forget_old_prices(session: AsyncSession, *, at: datetime) -> int:
-    """Delete what is older than the days kept; return how many hours that were."""
-    status: str = await driver(session).execute(
-        "DELETE FROM price_history WHERE hour < $1", at - timedelta(days=HISTORY_DAYS)
-    )
-    return int(status.rpartition(" ")[2])
+    """Drop the months that lie beyond the days kept as a whole; return how many. Nothing is deleted row by row.
+
+    Waits two seconds at most for those who are reading: it is tried again.
+    """
+    return int(await driver(session).fetchval("SELECT drop_price_months($1)", at - timedelta(days=HISTORY_DAYS)))

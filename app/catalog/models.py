@@ -21,10 +21,11 @@ class ListingRow(Base):
     __table_args__ = (
         UniqueConstraint("provider", "offer_id", "spot"),
         Index(
-            None,
+            "ix_listings_cheapest",
             "family",
             "gpu_count",
             "spot",
+            "provider",
             "price_micros_per_hour",
             postgresql_where="gone_at IS NULL",
         ),
@@ -60,6 +61,8 @@ class ListingRow(Base):
     security_tier: Mapped[str]
     static_ip: Mapped[bool]
     host_id: Mapped[str | None]
+    priced_at: Mapped[datetime | None]
+    priced_until: Mapped[datetime | None]
     first_seen_at: Mapped[datetime]
     changed_at: Mapped[datetime]
     """When anything above last changed. Being seen unchanged writes nothing: see ``ProviderState.last_success_at``."""
@@ -117,10 +120,12 @@ class QuarantinedHost(Base):
 
 
 class PriceHour(Base):
-    """Prices per GPU hour within one hour; ``hour`` is its beginning."""
+    """Prices per GPU hour within one hour; ``hour`` is its beginning.
+
+    One partition per month, in the schema ``price_months``: made ahead, dropped whole when it is past the days kept.
+    """
 
     __tablename__ = "price_history"
-    __table_args__ = (Index(None, "hour"),)
 
     family: Mapped[str] = mapped_column(primary_key=True)
     provider: Mapped[str] = mapped_column(primary_key=True)
@@ -147,6 +152,9 @@ class MachineFact(Base):
     at: Mapped[datetime]
     good: Mapped[bool]
     seconds: Mapped[int]
+    region_id: Mapped[str | None]
+    latency_ms: Mapped[int | None]
+    """How long it took to connect to the machine's SSH server, where that was measured."""
 
 
 class MachineHealth(Base):
@@ -161,3 +169,16 @@ class MachineHealth(Base):
     launch_success_ppm: Mapped[int | None]
     provision_seconds_p50: Mapped[int | None]
     interruptions_per_hour_ppm: Mapped[int | None]
+    tries_permille: Mapped[int]
+    """How many launches a machine is expected to take, in thousandths: what prices are ranked by."""
+
+
+class PlaceLatency(Base):
+    """Machine facts of the last days, summed up per provider and region: how long it takes to connect."""
+
+    __tablename__ = "place_latencies"
+
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    region_id: Mapped[str] = mapped_column(primary_key=True)
+    latency_ms_p50: Mapped[int]
+    machines: Mapped[int]

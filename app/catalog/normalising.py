@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -77,6 +78,10 @@ class ListingValues:
     security_tier: str
     static_ip: bool
     host_id: str | None
+    priced_at: datetime | None = None
+    """Since when the price stands, where a sheet tells it and not the cloud itself."""
+    priced_until: datetime | None = None
+    """The end of the sheet's own age: never quoted from then on."""
 
 
 _OURS = {"interconnect", "architecture", "region_id", "region_name", "country"}

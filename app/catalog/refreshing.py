@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 _ANSWER_SECONDS_MAX = 60
 _ERROR_MAX = 300
-_TYPES = {"str": "text", "bool": "boolean", "int": "bigint"}
+_TYPES = {"str": "text", "bool": "boolean", "int": "bigint", "datetime": "timestamptz"}
 _COLUMNS = tuple(item.name for item in fields(ListingValues))
 _NAMES = ", ".join(_COLUMNS)
 _ARRAYS = ", ".join(

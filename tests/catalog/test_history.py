@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from app.catalog.history import HISTORY_DAYS, forget_old_prices, list_prices, spot_discount_ppm
+from app.kit.db import driver
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
@@ -43,8 +44,12 @@ async def test_the_spot_discount_is_measured_or_unknown(worker, api, cloud, refr
         assert await spot_discount_ppm(session, "h100-80gb", since=at - HOUR) is None
 
 
-async def test_history_is_kept_for_ninety_days(worker, cloud, refresh, make_offer, at):
+async def test_a_month_is_dropped_whole_once_all_of_it_is_older_than_ninety_days(
+    worker, cloud, refresh, make_offer, at
+):
     await refresh(worker, cloud, [make_offer()])
+    april = datetime(2026, 4, 1, tzinfo=UTC)
     async with worker.begin_unscoped() as session:
-        assert await forget_old_prices(session, at=at + timedelta(days=HISTORY_DAYS)) == 0
-        assert await forget_old_prices(session, at=at + timedelta(days=HISTORY_DAYS, seconds=1)) == 1
+        assert await forget_old_prices(session, at=april + timedelta(days=HISTORY_DAYS, seconds=-1)) == 0
+        assert await forget_old_prices(session, at=april + timedelta(days=HISTORY_DAYS)) == 1
+        assert await driver(session).fetchval("SELECT count(*) FROM price_history") == 0
