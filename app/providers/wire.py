@@ -30,6 +30,7 @@ from app.providers.errors import (
     Rejected,
     Unauthorized,
     Unavailable,
+    Unsupported,
 )
 from app.providers.pacing import Pacer
 from app.providers.reading import Malformed, read_json
@@ -49,11 +50,12 @@ _ANSWERS: Mapping[str, tuple[type[ProviderError], ...]] = MappingProxyType(
     {
         "get_machine": (*_ALWAYS, Gone),
         "create": (*_ALWAYS, NoCapacity, Rejected, QuotaExceeded, OutcomeUnknown),
-        "stop": (*_ALWAYS, Gone, NotYet, OutcomeUnknown),
-        "hibernate": (*_ALWAYS, Gone, NotYet, OutcomeUnknown),
+        "stop": (*_ALWAYS, Gone, NotYet, Unsupported, OutcomeUnknown),
+        "hibernate": (*_ALWAYS, Gone, NotYet, Unsupported, OutcomeUnknown),
         "resume": (*_ALWAYS, Gone, NotYet, NoCapacity, QuotaExceeded, OutcomeUnknown),
         "destroy": (*_ALWAYS, Gone, NotYet, OutcomeUnknown),
         "ensure_ssh_key": (*_ALWAYS, Rejected, OutcomeUnknown),
+        "ensure_environment": (*_ALWAYS, Rejected, OutcomeUnknown),
         "remove_ssh_key": (*_ALWAYS, Gone, OutcomeUnknown),
     }
 )
@@ -123,6 +125,8 @@ class Dialect:
     refusal: Refusal
     pace: Mapping[str, float]
     """Endpoint → seconds that the cloud wants between two calls."""
+    key_header: str = "Authorization"
+    """Where the API key goes: as a bearer token into the usual header, bare into any other."""
 
 
 class Wire:
@@ -134,7 +138,8 @@ class Wire:
         """Use the given client, which stays the caller's to close, or an own one."""
         self._dialect = dialect
         self._base_url = base_url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {api_key}", "Accept-Encoding": "identity"}
+        bearer = "Bearer " if dialect.key_header == "Authorization" else ""
+        self._headers = {dialect.key_header: f"{bearer}{api_key}", "Accept-Encoding": "identity"}
         self._options = options
         self._owns_client = client is None
         self._client = client or httpx.AsyncClient(trust_env=False)

@@ -10,16 +10,14 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 
 import httpx
 
 from app.kit.clock import whole_seconds
+from app.providers.cloud_init import user_data
 from app.providers.contract import Capability, CostLine, Machine, MachineStatus, Offer, Order, RealisedCost
 from app.providers.errors import Gone, NoCapacity, Rejected, Unsupported
 from app.providers.keyring import Keyring, StoredKey
@@ -43,7 +41,6 @@ from app.providers.wire import WireOptions
 BASE_URL = "https://cloud.lambda.ai"
 _MINUTES_PER_HOUR = 60
 _SECONDS_PER_MINUTE = 60
-_ENV_PATH = "/etc/profile.d/hourglass.sh"
 
 
 class LambdaProvider:
@@ -99,7 +96,7 @@ class LambdaProvider:
             "name": order.marker,
             "tags": [{"key": MARKER_TAG, "value": order.marker}],
             **_image(order.image),
-            **_user_data(order.env),
+            **user_data(order.env),
         }
         try:
             return await self._client.launch(body, parse_launch)
@@ -197,13 +194,3 @@ def _added(data: object) -> StoredKey:
 
 def _image(image: str) -> dict[str, object]:
     return {} if "/" in image or ":" in image else {"image": {"family": image}}
-
-
-def _user_data(env: Mapping[str, str]) -> dict[str, str]:
-    """Return cloud-init's words for exporting the variables. JSON is YAML, and base 64 needs no quoting in either."""
-    if not env:
-        return {}
-    script = "".join(f"export {variable}={shlex.quote(value)}\n" for variable, value in sorted(env.items()))
-    content = base64.b64encode(script.encode()).decode()
-    file = {"path": _ENV_PATH, "permissions": "0644", "encoding": "b64", "content": content}
-    return {"user_data": "#cloud-config\n" + json.dumps({"write_files": [file]})}
