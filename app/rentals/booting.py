@@ -19,6 +19,7 @@ from app.rentals.fencing import held_rental, look_again
 from app.rentals.giving_up import Reason, abandon
 from app.rentals.models import AttemptRow, RentalRow
 from app.rentals.requesting import environment
+from app.rentals.runs import begin_run
 from app.rentals.states import Stage, Status, move
 from app.rentals.tools import Tools
 
@@ -160,7 +161,8 @@ async def _run(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow, 
         await wallet.start(session, account_id=account_id, rental_id=rental_id, at=at)
         row.status, row.live_at, row.host_key = "live", at, host_key
         row.gpus = [{"name": gpu.name, "vram_mib": gpu.vram_mib, "uuid": gpu.uuid} for gpu in found.gpus]
-        rental.running_at = rental.heartbeat_at = at
+        rental.running_at, rental.heartbeat_at = rental.running_at or at, at
+        await begin_run(session, rental, attempt=row.number, at=at)
         rental.next_at, rental.keys_applied = None, seen.keys_version
         if rental.max_duration_seconds is not None:
             rental.stop_at = at + timedelta(seconds=rental.max_duration_seconds)

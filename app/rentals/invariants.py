@@ -11,18 +11,38 @@ from app.kit.db import driver
 INVARIANTS: Final = {
     "a live rental has exactly one open hold, any other has none": """
         SELECT r.id FROM rentals r LEFT JOIN holds h ON h.account_id = r.account_id AND h.rental_id = r.id
-        WHERE (r.status IN ('provisioning', 'running')) <> (h.state IS NOT NULL AND h.state <> 'closed')
+        WHERE (r.status NOT IN ('stopping', 'stopped', 'failed')) <> (h.state IS NOT NULL AND h.state <> 'closed')
     """,
-    "a hold runs exactly while its rental does": """
+    "a hold runs exactly while its rental runs or hibernates": """
         SELECT r.id FROM rentals r JOIN holds h ON h.account_id = r.account_id AND h.rental_id = r.id
-        WHERE (r.status = 'running') <> (h.state = 'running')
+        WHERE (r.status IN ('running', 'hibernated')) <> (h.state = 'running')
+    """,
+    "a stretch is open exactly while its rental runs or hibernates": """
+        SELECT r.id FROM rentals r WHERE (r.status IN ('running', 'hibernated')) <> EXISTS (
+            SELECT 1 FROM rental_runs s WHERE s.account_id = r.account_id AND s.rental_id = r.id AND s.ended_at IS NULL)
+    """,
+    "stretches do not overlap": """
+        SELECT s.rental_id FROM rental_runs s JOIN rental_runs t ON t.account_id = s.account_id
+            AND t.rental_id = s.rental_id AND t.number = s.number + 1 WHERE s.ended_at IS NULL OR t.began_at < s.ended_at
+    """,
+    "a rental ran for as long as its stretches": """
+        SELECT r.id FROM rentals r WHERE r.ran_seconds <> (
+            SELECT coalesce(sum(floor(extract(epoch FROM s.ended_at - s.began_at))), 0) FROM rental_runs s
+            WHERE s.account_id = r.account_id AND s.rental_id = r.id AND s.kind = 'ran' AND s.ended_at IS NOT NULL)
+    """,
+    "no second of a gap is charged in the end": """
+        SELECT r.id FROM rentals r JOIN holds h ON h.account_id = r.account_id AND h.rental_id = r.id
+        WHERE h.state = 'closed' AND h.charged - h.refunded > div(r.rate::numeric * r.ran_seconds, 3600)
+        AND NOT EXISTS (SELECT 1 FROM rental_runs s
+            WHERE s.account_id = r.account_id AND s.rental_id = r.id AND s.kind = 'hibernated')
     """,
     "no hold is without a rental": """
         SELECT h.rental_id FROM holds h WHERE NOT EXISTS (
             SELECT 1 FROM rentals r WHERE r.account_id = h.account_id AND r.id = h.rental_id)
     """,
-    "a running rental has exactly one live attempt, any other has none": """
-        SELECT r.id FROM rentals r WHERE (r.status = 'running') <> EXISTS (
+    "a rental that runs or saves its checkpoint has exactly one live attempt, any other has none": """
+        SELECT r.id FROM rentals r
+        WHERE (r.status = 'running' OR r.status = 'interrupted' AND r.stage = 'checkpointing') <> EXISTS (
             SELECT 1 FROM attempts a WHERE a.account_id = r.account_id AND a.rental_id = r.id AND a.status = 'live')
     """,
     "a rental that is over has no attempt that is not on its way out": """
@@ -33,8 +53,15 @@ INVARIANTS: Final = {
         SELECT r.id FROM rentals r WHERE r.status = 'stopping' AND NOT EXISTS (
             SELECT 1 FROM attempts a WHERE a.account_id = r.account_id AND a.rental_id = r.id AND a.status = 'doomed')
     """,
-    "placement looks again at a rental while it is provisioning, and only then": """
-        SELECT r.id FROM rentals r WHERE (r.status = 'provisioning') <> (r.next_at IS NOT NULL)
+    "a rental on its way somewhere is looked at again, and no other": """
+        SELECT r.id FROM rentals r
+        WHERE (r.status IN ('queued', 'provisioning', 'interrupted', 'hibernating')) <> (r.next_at IS NOT NULL)
+    """,
+    "a rental says since when it is interrupted, hibernates or waits": """
+        SELECT r.id FROM rentals r WHERE r.status = 'interrupted' AND r.interrupted_at IS NULL
+        OR r.status = 'running' AND (r.interrupted_at IS NOT NULL OR r.run_since IS NULL)
+        OR r.status = 'hibernated' AND r.hibernated_at IS NULL OR r.status = 'queued' AND r.queued_until IS NULL
+        OR r.status <> 'running' AND r.run_since IS NOT NULL
     """,
     "a doomed attempt is looked at again": """
         SELECT a.rental_id FROM attempts a WHERE a.status = 'doomed' AND a.next_at IS NULL

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kit.orm import Base
 
-ALIVE = ("creating", "booting", "checking", "live")
+ALIVE = ("creating", "booting", "checking", "live", "hibernating", "hibernated", "resuming")
 """States of an attempt that may own a machine and are not on their way out."""
 
 
@@ -20,10 +20,16 @@ class RentalRow(Base):
     __tablename__ = "rentals"
     __table_args__ = (
         CheckConstraint("rate > 0", name="rate_positive"),
-        CheckConstraint("status IN ('provisioning', 'running', 'stopping', 'stopped', 'failed')", name="status"),
+        CheckConstraint(
+            "status IN ('queued', 'provisioning', 'running', 'interrupted', 'hibernating', 'hibernated', 'stopping', "
+            "'stopped', 'failed')",
+            name="status",
+        ),
+        CheckConstraint("ran_seconds >= 0", name="ran_seconds_not_negative"),
         Index("ix_rentals_next_at", "next_at", postgresql_where=text("next_at IS NOT NULL")),
         Index("ix_rentals_stop_at", "stop_at", postgresql_where=text("status = 'running' AND stop_at IS NOT NULL")),
         Index("ix_rentals_bucket", "bucket", postgresql_where=text("status = 'running'")),
+        Index("ix_rentals_created_at", "created_at", postgresql_where=text("status = 'queued'")),
         {"postgresql_with": {"fillfactor": 80}},
     )
 
@@ -55,8 +61,24 @@ class RentalRow(Base):
     next_at: Mapped[datetime | None]
     """When placement looks at it again; None once nothing is to be placed."""
     deadline_at: Mapped[datetime]
+    queued_until: Mapped[datetime | None]
+    """How long it waits for something to rent; None for one that never waited."""
     created_at: Mapped[datetime]
     running_at: Mapped[datetime | None]
+    """When it first ran."""
+    run_since: Mapped[datetime | None]
+    """When the present run began; None while nothing is billed as running."""
+    ran_seconds: Mapped[int] = mapped_column(server_default=text("0"))
+    """Whole seconds of the runs that are over."""
+    interruptions: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    interrupted_at: Mapped[datetime | None]
+    """Since when its machine is being replaced; None again once it runs."""
+    hibernated_at: Mapped[datetime | None]
+    """Since when its machine is off; None again once it runs."""
+    stopped_rate: Mapped[int | None]
+    """What an hour of hibernation costs, in micro-dollars; None where it can't hibernate."""
+    disk_lost: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether what was on the disk is lost, since it was resumed on another machine."""
     heartbeat_at: Mapped[datetime | None]
     """When the machine was last known to be well."""
     stop_at: Mapped[datetime | None]
@@ -65,6 +87,8 @@ class RentalRow(Base):
     end_reason: Mapped[str | None]
     failure: Mapped[dict[str, Any] | None]
     log_offset: Mapped[int]
+    log_base: Mapped[int] = mapped_column(server_default=text("0"))
+    """Where the log of the present machine begins within the rental's."""
     log_exit: Mapped[int | None] = mapped_column(Integer)
 
 
@@ -74,14 +98,20 @@ class AttemptRow(Base):
     __tablename__ = "attempts"
     __table_args__ = (
         ForeignKeyConstraint(["account_id", "rental_id"], ["rentals.account_id", "rentals.id"]),
-        CheckConstraint("status IN ('creating', 'booting', 'checking', 'live', 'doomed', 'gone')", name="status"),
+        CheckConstraint(
+            "status IN ('creating', 'booting', 'checking', 'live', 'hibernating', 'hibernated', 'resuming', 'doomed', "
+            "'gone')",
+            name="status",
+        ),
         CheckConstraint("machine_id IS NOT NULL OR status IN ('creating', 'doomed', 'gone')", name="known_machine"),
         Index(
             "uq_attempts_one_alive",
             "account_id",
             "rental_id",
             unique=True,
-            postgresql_where=text("status IN ('creating', 'booting', 'checking', 'live')"),
+            postgresql_where=text(
+                "status IN ('creating', 'booting', 'checking', 'live', 'hibernating', 'hibernated', 'resuming')"
+            ),
         ),
         Index("ix_attempts_next_at", "next_at", postgresql_where=text("status = 'doomed'")),
     )
@@ -102,6 +132,11 @@ class AttemptRow(Base):
     booting_at: Mapped[datetime | None]
     checking_at: Mapped[datetime | None]
     live_at: Mapped[datetime | None]
+    """When it first was the customer's."""
+    preempts_at: Mapped[datetime | None]
+    """When the cloud takes the machine back, once it has said so."""
+    hibernated_at: Mapped[datetime | None]
+    resuming_at: Mapped[datetime | None]
     doomed_at: Mapped[datetime | None]
     gone_at: Mapped[datetime | None]
     next_at: Mapped[datetime | None]
@@ -109,6 +144,32 @@ class AttemptRow(Base):
     reason: Mapped[str | None]
     message: Mapped[str | None]
     gpus: Mapped[list[Any] | None]
+
+
+class RunRow(Base):
+    """A stretch of time for which a rental is billed: running, or off with its disk kept. Stretches never overlap."""
+
+    __tablename__ = "rental_runs"
+    __table_args__ = (
+        ForeignKeyConstraint(["account_id", "rental_id"], ["rentals.account_id", "rentals.id"]),
+        CheckConstraint("kind IN ('ran', 'hibernated')", name="kind"),
+        CheckConstraint("ended_at IS NULL OR ended_at >= began_at", name="ends_after_it_began"),
+        Index(
+            "uq_rental_runs_one_open", "account_id", "rental_id", unique=True, postgresql_where=text("ended_at IS NULL")
+        ),
+    )
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    rental_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    kind: Mapped[str]
+    attempt: Mapped[int] = mapped_column(Integer)
+    """On whose machine."""
+    rate: Mapped[int]
+    began_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    ended_because: Mapped[str | None]
+    """``interrupted``, ``hibernated``, ``resumed``, ``host_lost`` or the rental's end reason."""
 
 
 class LogRow(Base):

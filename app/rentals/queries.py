@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Row, and_, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, and_, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.ids import AccountId, RentalId
@@ -121,11 +121,17 @@ async def find_to_place(
     """Return (account, rental, bucket) of rentals that placement has to look at now, all accounts."""
     rows = await session.execute(
         select(RentalRow.account_id, RentalRow.id, RentalRow.bucket)
-        .where(RentalRow.next_at <= at, RentalRow.bucket.in_(buckets))
+        .where(RentalRow.next_at <= at, RentalRow.bucket.in_(buckets), _to_be_placed())
         .order_by(RentalRow.next_at)
         .limit(limit)
     )
     return rows.all()
+
+
+def _to_be_placed() -> ColumnElement[bool]:
+    """Placement's own rentals: those to be provisioned, and those whose machine was taken back."""
+    looking = and_(RentalRow.status == "interrupted", RentalRow.stage == "matching")
+    return or_(RentalRow.status == "provisioning", looking)
 
 
 async def find_doomed(

@@ -10,6 +10,10 @@ from app.rentals.asking import Chosen
 from app.rentals.models import AttemptRow
 from app.web.schemas import MoneyOut, TimeOut, Wire
 
+RentalStatus = Literal[
+    "queued", "provisioning", "running", "interrupted", "hibernating", "hibernated", "stopping", "stopped", "failed"
+]
+
 
 class Region(Wire):
     """A place."""
@@ -91,7 +95,9 @@ class Attempt(Wire):
     """One try to place the rental on one listing."""
 
     number: int
-    status: Literal["creating", "booting", "checking", "live", "ending", "ended"]
+    status: Literal[
+        "creating", "booting", "checking", "live", "hibernating", "hibernated", "resuming", "ending", "ended"
+    ]
     provider: str
     listing_id: str
     region: Region
@@ -141,8 +147,11 @@ class Rental(Wire):
     id: str
     object: Literal["rental"] = "rental"
     name: str | None
-    status: Literal["provisioning", "running", "stopping", "stopped", "failed"]
-    stage: Literal["matching", "creating", "booting", "checking", "terminating", "verifying"] | None
+    status: RentalStatus
+    stage: (
+        Literal["matching", "creating", "booting", "checking", "resuming", "checkpointing", "terminating", "verifying"]
+        | None
+    )
     status_reason: str | None
     family: str
     gpu_count: int

@@ -1,11 +1,14 @@
 """The states of a rental: the whole table of allowed moves, and the one function that makes them.
 
-    provisioning ─► running ─► stopping ─► stopped
-         │  │          │                      ▲
-         │  └──────────┼──────► stopping ─────┘      a stop may come at any time
-         └─► failed ◄──┘                             no capacity, or the host was lost
+    queued ─► provisioning ─► running ─► stopping ─► stopped
+                  │ ▲ ▲         │ │
+                  │ │ └── interrupted            the machine was taken back: not billed, another is looked for
+                  │ └── hibernated ◄── hibernating     off, its disk kept; resuming is provisioning again
+                  └─► failed ◄──┘                no capacity, or the host was lost
 
-Stages within provisioning: matching ► creating ► booting ► checking; within stopping: terminating ► verifying.
+A stop may come at any time: ``stopping`` while a machine is to be seen gone, else ``stopped`` at once. Stages within
+provisioning: matching ► creating ► booting ► checking, or resuming; within interrupted: checkpointing ► matching;
+within stopping: terminating ► verifying.
 """
 
 from __future__ import annotations
@@ -25,8 +28,14 @@ from app.rentals.models import RentalRow
 class Status(StrEnum):
     """Where a rental stands."""
 
+    QUEUED = "queued"
+    """Waits for something to rent; an hour is held."""
     PROVISIONING = "provisioning"
     RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    """The machine was taken back; nothing is billed, the hold is kept, another machine is looked for."""
+    HIBERNATING = "hibernating"
+    HIBERNATED = "hibernated"
     STOPPING = "stopping"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -39,13 +48,21 @@ class Stage(StrEnum):
     CREATING = "creating"
     BOOTING = "booting"
     CHECKING = "checking"
+    RESUMING = "resuming"
+    """The machine that hibernated is being woken."""
+    CHECKPOINTING = "checkpointing"
+    """The machine is about to be taken back, and the customer's script saves what it can."""
     TERMINATING = "terminating"
     VERIFYING = "verifying"
 
 
 MOVES: Final[Mapping[Status, frozenset[Status]]] = {
+    Status.QUEUED: frozenset({Status.PROVISIONING, Status.STOPPED, Status.FAILED}),
     Status.PROVISIONING: frozenset({Status.RUNNING, Status.STOPPING, Status.STOPPED, Status.FAILED}),
-    Status.RUNNING: frozenset({Status.STOPPING, Status.FAILED}),
+    Status.RUNNING: frozenset({Status.INTERRUPTED, Status.HIBERNATING, Status.STOPPING, Status.FAILED}),
+    Status.INTERRUPTED: frozenset({Status.PROVISIONING, Status.STOPPING, Status.STOPPED, Status.FAILED}),
+    Status.HIBERNATING: frozenset({Status.HIBERNATED, Status.RUNNING, Status.STOPPING, Status.FAILED}),
+    Status.HIBERNATED: frozenset({Status.PROVISIONING, Status.STOPPING, Status.FAILED}),
     Status.STOPPING: frozenset({Status.STOPPED}),
     Status.STOPPED: frozenset(),
     Status.FAILED: frozenset(),
@@ -53,9 +70,16 @@ MOVES: Final[Mapping[Status, frozenset[Status]]] = {
 
 TERMINAL: Final = frozenset({Status.STOPPED, Status.FAILED})
 
+PLACED: Final = frozenset({Status.PROVISIONING, Status.INTERRUPTED})
+"""Statuses in which placement looks for a machine."""
+
 ACTIONS: Final[Mapping[Status, tuple[str, ...]]] = {
+    Status.QUEUED: ("stop",),
     Status.PROVISIONING: ("stop",),
     Status.RUNNING: ("stop", "extend", "report"),
+    Status.INTERRUPTED: ("stop",),
+    Status.HIBERNATING: ("stop",),
+    Status.HIBERNATED: ("resume", "stop"),
     Status.STOPPING: (),
     Status.STOPPED: (),
     Status.FAILED: (),

@@ -16,6 +16,7 @@ from app.kit.reconcile import Round
 from app.rentals import queries
 from app.rentals.giving_up import doom
 from app.rentals.models import RentalRow
+from app.rentals.runs import end_run
 from app.rentals.states import TERMINAL, Stage, Status, move
 from app.rentals.tools import Tools
 
@@ -56,6 +57,7 @@ async def stop(
     # A limit of time is exact, however late it is noticed.
     end = min(at, rental.stop_at) if rental.stop_at is not None else at
     await wallet.close(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=end)
+    await end_run(session, rental, at=end, because=reason)
     rental.ended_at, rental.settled_at, rental.end_reason, rental.next_at = end, at, reason, None
     attempt = await queries.find_alive(session, account_id=account_id, rental_id=rental_id)
     told = {"end_reason": reason}

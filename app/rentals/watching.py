@@ -22,6 +22,7 @@ from app.rentals import queries
 from app.rentals.booting import connection_of
 from app.rentals.giving_up import doom, failure
 from app.rentals.models import AttemptRow
+from app.rentals.runs import end_run
 from app.rentals.states import Status, move
 from app.rentals.tools import Tools
 
@@ -86,6 +87,7 @@ async def lose(tools: Tools, this: Round, one: Live) -> None:
             return
         end = max(rental.running_at, min(at, rental.heartbeat_at or at))
         await wallet.close(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=end)
+        await end_run(session, rental, at=end, because="host_lost")
         limits = tools.limits_for(attempt.provider)
         young = end < rental.running_at + timedelta(seconds=limits.full_refund_seconds)
         await wallet.refund_host_fault(

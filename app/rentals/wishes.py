@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from app.machines import environment_file
+from app.rentals.schemas import RentalStatus
 from app.web import Page
 from app.web.schemas import DecimalIn, Lines, Name, PositiveMoneyIn, Text, Wire
 
@@ -255,8 +256,8 @@ class RentalPage(Page):
     """The query of the list of rentals."""
 
     status: Annotated[
-        list[Literal["provisioning", "running", "stopping", "stopped", "failed"]],
-        Field(default_factory=list, max_length=5, description="Repeat it for several."),
+        list[RentalStatus],
+        Field(default_factory=list, max_length=9, description="Repeat it for several."),
     ]
     family: Annotated[str | None, Field(min_length=1, max_length=64)] = None
     tag: Annotated[str | None, Field(min_length=1, max_length=321, description="A tag's name, or `name:value`.")] = None
