@@ -101,16 +101,28 @@ async def start(session: AsyncSession, *, account_id: AccountId, rental_id: Rent
     await notice(session, [account_id], at=at)
 
 
-async def pause(session: AsyncSession, *, account_id: AccountId, rental_id: RentalId, at: datetime) -> None:
-    """Capture up to ``at`` and stop metering, keeping the hold: the machine was interrupted."""
+async def pause(
+    session: AsyncSession,
+    *,
+    account_id: AccountId,
+    rental_id: RentalId,
+    at: datetime,
+    billable_until: datetime | None = None,
+) -> None:
+    """Capture up to ``billable_until`` (or ``at``) and stop metering, keeping the hold: the machine was interrupted.
+
+    Seconds beyond it that were captured already count as the first of the next run. If there is none, they go back by
+    ``refund_host_fault``.
+    """
     wallet = (await ledger.lock_wallets(session, [account_id]))[account_id]
     row = await _lock(session, account_id, rental_id)
     if row["state"] != "running":
         return
-    paid = paid_up([meter_of(row)], available=wallet.renewable, at=at)
+    end = at if billable_until is None else min(at, billable_until)
+    paid = paid_up([meter_of(row)], available=wallet.renewable, at=end)
     await ledger.post_many(session, paid.movements)
     await save(session, paid.meters, at=at)
-    await driver(session).execute(queries.PAUSE, account_id, rental_id)
+    await driver(session).execute(queries.PAUSE, account_id, rental_id, paid.meters[0].elapsed(end))
     await notice(session, [account_id], at=at)
 
 

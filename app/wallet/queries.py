@@ -62,7 +62,7 @@ WHERE account_id = $1 AND rental_id = $2 AND state = 'waiting'
 """
 
 PAUSE: Final = """
-UPDATE holds SET state = 'waiting', base_seconds = billed_seconds + overrun_seconds, started_at = NULL, funded_until = NULL, ends_at = NULL,
+UPDATE holds SET state = 'waiting', base_seconds = $3, started_at = NULL, funded_until = NULL, ends_at = NULL,
        ends_because = NULL WHERE account_id = $1 AND rental_id = $2 AND state = 'running'
 """
 
