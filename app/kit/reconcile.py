@@ -73,8 +73,9 @@ class _Waiting:
 class Runner:
     """Runs one reconciler's rounds; remembers which items are in hand and which to leave alone for a while."""
 
-    def __init__(self, reconciler: Reconciler) -> None:
+    def __init__(self, reconciler: Reconciler, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.reconciler = reconciler
+        self._monotonic = monotonic
         self.status = Status(reconciler.name)
         self._waiting: dict[str, _Waiting] = {}
         self._in_hand: set[str] = set()
@@ -129,7 +130,7 @@ class Runner:
             waited = self._waiting.setdefault(key, _Waiting(0, 0.0))
             waited.tries += 1
             pause = min(_BACKOFF_MAX_SECONDS, _BACKOFF_FIRST_SECONDS * 2 ** min(waited.tries, 10))
-            waited.until = time.monotonic() + pause
+            waited.until = self._monotonic() + pause
             log.warning(
                 "reconciler.step_failed",
                 reconciler=name,
@@ -143,4 +144,4 @@ class Runner:
 
     def _may_try(self, key: str) -> bool:
         waiting = self._waiting.get(key)
-        return key not in self._in_hand and (waiting is None or waiting.until <= time.monotonic())
+        return key not in self._in_hand and (waiting is None or waiting.until <= self._monotonic())

@@ -10,7 +10,7 @@ from app import catalog, wallet
 from app.kit.ids import AccountId, RentalId
 from app.kit.leases import bucket_name, fenced
 from app.kit.reconcile import Round
-from app.machines import Expectation, Failed, Passed, ShellError, open_shell, set_authorized_keys, start_script
+from app.machines import Expectation, Failed, Passed, ShellError, set_authorized_keys, start_script
 from app.machines import check as check_machine
 from app.providers import Connection, Gone, Machine, MachineStatus
 from app.rentals import queries
@@ -133,7 +133,7 @@ async def _inspect(tools: Tools, rental: RentalRow, attempt: AttemptRow) -> tupl
         ),
     )
     limits = tools.limits_for(attempt.provider)
-    async with open_shell(
+    async with tools.open_shell(
         connection_of(attempt),
         private_key=tools.platform_key.private,
         deadline_seconds=limits.check_seconds,

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.leases import bucket_name, fenced
 from app.kit.reconcile import Round
-from app.machines import LogChunk, Shell, ShellError, open_shell, read_log, set_authorized_keys
+from app.machines import LogChunk, Shell, ShellError, read_log, set_authorized_keys
 from app.rentals import queries
 from app.rentals.booting import connection_of
 from app.rentals.models import LogRow, RentalRow
@@ -35,7 +35,7 @@ async def step(tools: Tools, this: Round, item: Item) -> str:
     if rental is None or attempt is None or rental.status != Status.RUNNING:
         return "moved_on"
     try:
-        async with open_shell(
+        async with tools.open_shell(
             connection_of(attempt),
             private_key=tools.platform_key.private,
             deadline_seconds=_SHELL_SECONDS,

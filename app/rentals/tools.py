@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from app.kit.clock import Clock
 from app.kit.db import Database
 from app.kit.private_files import keep_private, read_private
 from app.kit.vault import Vault
+from app.machines import Shell, open_shell
 from app.providers import Provider
 
 
@@ -87,6 +89,8 @@ class Tools:
     """Eight characters that tell our machines from those of another deployment in the same cloud account."""
     limits: Limits = field(default_factory=Limits)
     limits_of: Mapping[str, Limits] = field(default_factory=dict)
+    open_shell: Callable[..., AbstractAsyncContextManager[Shell]] = open_shell
+    """How a machine is reached."""
 
     def limits_for(self, provider: str) -> Limits:
         """Return a cloud's limits."""

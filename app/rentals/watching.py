@@ -16,7 +16,7 @@ from app import wallet
 from app.kit.ids import AccountId, RentalId
 from app.kit.leases import bucket_name, fenced
 from app.kit.reconcile import Round
-from app.machines import ShellError, open_shell
+from app.machines import ShellError
 from app.providers import MachineStatus
 from app.rentals import queries
 from app.rentals.booting import connection_of
@@ -117,7 +117,7 @@ async def _answers(tools: Tools, gate: asyncio.Semaphore, one: Live) -> bool:
     try:
         async with (
             gate,
-            open_shell(
+            tools.open_shell(
                 connection_of(attempt),
                 private_key=tools.platform_key.private,
                 deadline_seconds=_PROBE_SECONDS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
@@ -15,19 +14,21 @@ from app.sandbox.faults import MACHINES, Fault, Faults
 from app.sandbox.gpus import wrong_gpu_facts
 from app.sandbox.hosts import Host, HostBehaviour, start_host
 from app.sandbox.machines import Machine, Stage, Truth, truth_of
-from app.sandbox.nvidia_smi import broken_nvidia_smi_script, dmesg_script
 
 _FAULTS_AT_CREATE = MACHINES - {"leaves_contract"}
 _Deed = Callable[[Machine], Coroutine[Any, Any, None]]
+StartHost = Callable[..., Coroutine[Any, Any, Host]]
+"""``hosts.start_host``, or what stands in for it."""
 
 
 class Fleet:
     """Owns every machine, its SSH server and the tasks that move it along."""
 
-    def __init__(self, clock: Clock, faults: Faults, *, home: Path) -> None:
+    def __init__(self, clock: Clock, faults: Faults, *, home: Path, start: StartHost = start_host) -> None:
         self._clock = clock
         self._faults = faults
         self._home = home
+        self._start = start
         self._machines: dict[str, Machine] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closings: dict[str, asyncio.Task[None]] = {}
@@ -100,22 +101,15 @@ class Fleet:
         """Let one more key into a machine, at once if it runs."""
         machine.keys.append(public_key)
         if machine.host is not None:
-            path = machine.host.home / ".ssh" / "authorized_keys"
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(public_key.strip() + "\n")
+            machine.host.authorize(public_key)
 
     def kill_gpu(self, machine: Machine) -> None:
         """Let the GPU fall off the bus: the machine runs on, ``nvidia-smi`` does not."""
         machine.behaviour = HostBehaviour(runs_nvidia_smi=False, xid_errors=True)
-        if machine.host is None:
-            return
-        scripts = {"nvidia-smi": broken_nvidia_smi_script(), "dmesg": dmesg_script(xid_errors=True)}
-        for name, script in scripts.items():
-            path = machine.host.home / ".bin" / name
-            path.unlink(missing_ok=True)
-            path.write_text(script, encoding="utf-8")
-            path.chmod(0o755)
+        machine.is_as_sold = False
+        machine.unusable_from(self._clock.now())
+        if machine.host is not None:
+            machine.host.lose_gpu()
 
     async def aclose(self) -> None:
         """Stop all that moves and close every host."""
@@ -148,6 +142,8 @@ class Fleet:
         machine.stage, machine.started_at = Stage.RUNNING, machine.started_at or at
         if not any(span.kind == "gpu" and span.end is None for span in machine.spans):
             machine.charge("gpu", machine.price_micros_per_hour, at=at)
+        if machine.is_as_sold:
+            machine.usable_from(at)
         if machine.vanishes_after_seconds is not None:
             await self._clock.sleep(machine.vanishes_after_seconds)
             self._end(machine, Stage.GONE, self._clock.now())
@@ -155,7 +151,7 @@ class Fleet:
 
     async def _start_host(self, machine: Machine) -> Host:
         starting = asyncio.create_task(
-            start_host(
+            self._start(
                 address=machine.address,
                 port=machine.port,
                 home=self._home / f"{machine.provider}-{machine.id}",
@@ -178,11 +174,13 @@ class Fleet:
     async def _clear(self, machine: Machine) -> None:
         await self._close_host(machine)
         home = self._home / f"{machine.provider}-{machine.id}"
-        await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+        if home.exists():
+            await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
 
     async def _close_host(self, machine: Machine) -> None:
         """Close the SSH server, to the end even if whoever asked is broken off."""
         host, machine.host = machine.host, None
+        machine.unusable_from(self._clock.now())
         if host is not None:
             self._closings[machine.id] = asyncio.create_task(host.close())
         if closing := self._closings.get(machine.id):
@@ -191,6 +189,7 @@ class Fleet:
 
     def _end(self, machine: Machine, stage: Stage, at: datetime) -> None:
         machine.stage, machine.ended_at = stage, at
+        machine.unusable_from(at)
         machine.discharge("gpu", "disk", at=at)
         machine.release()
 
@@ -216,10 +215,11 @@ def _apply(fault: Fault, machine: Machine, at: datetime) -> None:
         case "never_boots":
             machine.boot_mode = fault.mode or "never"
         case "wrong_gpu":
-            machine.gpu = wrong_gpu_facts(machine.gpu, fault.mode)
+            machine.gpu, machine.is_as_sold = wrong_gpu_facts(machine.gpu, fault.mode), False
         case "no_ssh":
             hangs = fault.mode == "hang"
             machine.behaviour = HostBehaviour(accepts_ssh=hangs, hangs=hangs)
+            machine.is_as_sold = False
         case "vanishes":
             machine.vanishes_after_seconds = fault.wait(1.0)
         case "marker_lost":

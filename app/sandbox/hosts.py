@@ -7,6 +7,7 @@ everything ends when the machine does.
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import socket
 from dataclasses import dataclass
@@ -80,6 +81,21 @@ class Host:
                 reuse_address=True,
             )
             self.port = acceptor.get_port()
+
+    def authorize(self, public_key: str) -> None:
+        """Let one more key in."""
+        descriptor = os.open(self.home / ".ssh" / "authorized_keys", os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(public_key.strip() + "\n")
+
+    def lose_gpu(self) -> None:
+        """Let the GPU fall off the bus."""
+        scripts = {"nvidia-smi": broken_nvidia_smi_script(), "dmesg": dmesg_script(xid_errors=True)}
+        for name, script in scripts.items():
+            path = self.home / ".bin" / name
+            path.unlink(missing_ok=True)
+            path.write_text(script, encoding="utf-8")
+            path.chmod(0o755)
 
     async def close(self) -> None:
         """End the machine: no more logins, connections cut, every process killed. Closing twice is harmless."""

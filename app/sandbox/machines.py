@@ -63,6 +63,8 @@ class Machine:
     disk_micros_per_hour: int = 0
     keys: list[str] = field(default_factory=list)
     behaviour: HostBehaviour = field(default_factory=HostBehaviour)
+    is_as_sold: bool = True
+    """False: its GPU or its SSH server is not what was sold, whatever else works."""
     boot_mode: str = ""
     """Empty for a sound boot, ``never`` or ``failed``."""
     vanishes_after_seconds: float | None = None
@@ -76,6 +78,8 @@ class Machine:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     spans: list[Span] = field(default_factory=list)
+    usable: list[tuple[datetime, datetime | None]] = field(default_factory=list)
+    """From when to when a customer could compute on it; the last one may be open."""
     host: Host | None = None
     endpoint: tuple[str, int] | None = None
     """Where its cloud says that SSH answers."""
@@ -107,6 +111,16 @@ class Machine:
         for span in self.spans:
             if span.end is None and span.kind in kinds:
                 span.end = at
+
+    def usable_from(self, at: datetime) -> None:
+        """Note that a customer can compute on it from now on."""
+        self.unusable_from(at)
+        self.usable.append((at, None))
+
+    def unusable_from(self, at: datetime) -> None:
+        """Note that from now on nobody can."""
+        if self.usable and self.usable[-1][1] is None:
+            self.usable[-1] = (self.usable[-1][0], at)
 
     def cost_micros(self, kind: str, since: datetime, until: datetime) -> int:
         """Return what was charged of one kind within a period."""
@@ -145,6 +159,8 @@ class Truth:
     gpu_count: int
     ssh_address: str | None
     ssh_port: int | None
+    usable: tuple[tuple[datetime, datetime | None], ...] = ()
+    """When a customer could compute on it: from, until (None: still)."""
 
 
 def truth_of(machine: Machine, *, at: datetime) -> Truth:
@@ -168,4 +184,5 @@ def truth_of(machine: Machine, *, at: datetime) -> Truth:
         gpu_count=machine.gpu.count,
         ssh_address=address,
         ssh_port=port,
+        usable=tuple(machine.usable),
     )
