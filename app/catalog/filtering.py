@@ -46,7 +46,7 @@ def all_in_sql(disk_gb: str) -> str:
     return f"(l.price_micros_per_hour + {ceiling})"
 
 
-def ranked_sql(all_in: str, expected_seconds: str) -> str:
+def committed_sql(all_in: str, expected_seconds: str) -> str:
     """Return the all-in price per hour with a minimum commitment spread over the expected time, rounded up."""
     return (
         f"CASE WHEN l.min_commitment_seconds <= {expected_seconds} THEN {all_in} ELSE "
@@ -55,17 +55,26 @@ def ranked_sql(all_in: str, expected_seconds: str) -> str:
 
 
 def availability_clauses(wanted: Wanted, parameters: Parameters, *, at: datetime) -> list[str]:
-    """Return the conditions for one that is not gone to be quotable now: fresh, not known to fail, host not quarantined.
+    """Return the conditions for one that is not gone to be quotable now: its provider fresh, and nothing against it."""
+    fresh = f"SELECT p.provider FROM provider_states p WHERE {fresh_sql(wanted, parameters, at=at)}"  # noqa: S608 - text of ours
+    return [f"l.provider = ANY (ARRAY({fresh}))", *avoidance_clauses(parameters, at=at)]
 
-    The small tables are read once per statement, as an array and as hashed sets, never once per listing.
+
+def fresh_sql(wanted: Wanted, parameters: Parameters, *, at: datetime) -> str:
+    """Return the condition on a provider ``p``: heard of lately, and not paused."""
+    return f"p.last_success_at >= {parameters.bind(wanted.fresh_since(at), 'timestamptz')} AND NOT p.paused"
+
+
+def avoidance_clauses(parameters: Parameters, *, at: datetime) -> list[str]:
+    """Return the conditions that nothing is known against a listing: no failure, no quarantine, no sheet out of date.
+
+    The small tables are read once per statement, as hashed sets, never once per listing.
     """
-    since = parameters.bind(wanted.fresh_since(at), "timestamptz")
     now = parameters.bind(at, "timestamptz")
-    fresh = f"SELECT provider FROM provider_states WHERE last_success_at >= {since} AND NOT paused"  # noqa: S608 - ours
-    failing = f"SELECT provider, offer_id FROM listing_failures WHERE until > {now}"  # noqa: S608 - as above
+    failing = f"SELECT provider, offer_id FROM listing_failures WHERE until > {now}"  # noqa: S608 - text of ours
     broken = f"SELECT provider, host_id FROM quarantined_hosts WHERE until IS NULL OR until > {now}"  # noqa: S608 - as above
     return [
-        f"l.provider = ANY (ARRAY({fresh}))",
+        f"(l.priced_until IS NULL OR l.priced_until > {now})",
         f"(l.provider, l.offer_id) NOT IN ({failing})",
         f"(l.provider, COALESCE(l.host_id, '')) NOT IN ({broken})",
     ]

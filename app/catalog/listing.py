@@ -48,9 +48,13 @@ class Listing(ListingValues):
         return all_in_micros_per_hour(self.price_micros_per_hour, self.disk_micros_per_gb_month, disk_gb)
 
     def is_available(self, at: datetime) -> bool:
-        """Return whether it may be quoted: not gone, provider not paused and heard of within the hard bound."""
+        """Return whether it may be quoted: not gone, provider not paused and heard of lately, no sheet out of date."""
         fresh = self.observed_at >= at - timedelta(seconds=HARD_BOUND_SECONDS)
-        return self.gone_at is None and not self.paused and fresh
+        return self.gone_at is None and not self.paused and fresh and not self.is_out_of_date(at)
+
+    def is_out_of_date(self, at: datetime) -> bool:
+        """Return whether the price sheet that it comes from has reached its own age."""
+        return self.priced_until is not None and self.priced_until <= at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

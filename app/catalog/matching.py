@@ -1,9 +1,18 @@
 """The cheapest listings that match.
 
-Listings are kept in order of their GPU price per (family, count, kind), but ranked by all-in price, whose disk part
-depends on the size wanted. Both are met in one statement: the first matches in index order give an upper bound for the
-n-th best all-in price, and since no all-in price is below its GPU price, nothing beyond that bound in the index can be
-among the best n. So the walk stops early and the answer is exact for every disk size.
+Listings are ranked by what they are expected to cost per hour of use::
+
+    expected = all-in price, a minimum commitment spread over the time expected, x tries
+    tries    = 1 / p, where p = (launches that succeeded + 20) / (launches + 20), four at most
+
+p is measured over the last days per provider, family and kind (see ``health``): every cloud begins with credit, a cloud
+that fails every second launch counts as twice its price in the long run. At the same expected price spot comes first,
+then what has been quicker to come up, then the more reliable. Ceilings and what is charged know the all-in price alone.
+
+One statement finds them, exact for every disk size. The index keeps each (family, count, kind, provider) in order of
+its GPU price, and within such a branch ``tries`` is the same for all, so that GPU price x tries is a lower bound that
+grows along the walk. The first match of each branch tells which branches can matter; some more of these give an upper
+bound for the n-th best; nothing beyond that bound can be among the best n, so each walk stops there.
 """
 
 from __future__ import annotations
@@ -18,16 +27,18 @@ from app.catalog.filtering import (
     LISTING_JOINS,
     Parameters,
     all_in_sql,
-    availability_clauses,
-    ranked_sql,
+    avoidance_clauses,
+    committed_sql,
+    fresh_sql,
     wanted_clauses,
 )
 from app.catalog.listing import LISTING_FIELDS, Listing, Wanted
 from app.catalog.normalising import GPU_COUNT_MAX
 from app.kit.db import driver
 
-_DISK_GB_PER_SEED, _SEEDS_MAX = 10, 200
+_DISK_GB_PER_SEED, _SEEDS_MAX = 25, 100
 """The bound is taken from more first matches for a larger disk, whose price tears the two orders further apart."""
+_BEYOND_ANY_PRICE = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,7 @@ class Match:
     listing: Listing
     all_in_micros_per_hour: int
     ranked_micros_per_hour: int
-    """What it was ranked by: all-in, with a minimum commitment beyond the expected time spread over that time."""
+    """What it was ranked by: its expected cost, see the module."""
 
     @property
     def disk_micros_per_hour(self) -> int:
@@ -46,7 +57,7 @@ class Match:
 
 
 async def cheapest(session: AsyncSession, wanted: Wanted, *, at: datetime, limit: int = 10) -> list[Match]:
-    """Return up to ``limit`` matches, cheapest all-in first; at the same price spot, then the more reliable first.
+    """Return up to ``limit`` matches, the lowest expected cost first; where no launch ever failed, the all-in price.
 
     An empty list means that nothing fits; see ``facets`` for what there is instead.
     """
@@ -65,46 +76,80 @@ async def cheapest(session: AsyncSession, wanted: Wanted, *, at: datetime, limit
 def cheapest_statement(wanted: Wanted, *, at: datetime, limit: int) -> tuple[str, list[object]]:
     """Return the statement of ``cheapest`` and its parameters."""
     parameters = Parameters()
-    branches = _branches(wanted)
-    keys = ", ".join(
-        parameters.bind([branch[part] for branch in branches], kind)
-        for part, kind in enumerate(("text[]", "bigint[]", "boolean[]"))
-    )
-    all_in = all_in_sql(parameters.bind(wanted.disk_gb, "bigint"))
-    ranked = ranked_sql(all_in, parameters.bind(wanted.expected_seconds, "bigint"))
-    clauses = [*wanted_clauses(wanted, parameters), *availability_clauses(wanted, parameters, at=at)]
-    keys_match = "l.family = b.family AND l.gpu_count = b.gpu_count AND l.spot = b.spot AND l.gone_at IS NULL"
-    if wanted.max_price_micros_per_hour is not None:
-        keys_match += f" AND l.price_micros_per_hour <= {parameters.bind(wanted.max_price_micros_per_hour, 'bigint')}"
-    # IS TRUE hides the other conditions from the choice of an index: none but the walk's own stops early.
-    matches = f"FROM listings l WHERE {keys_match} AND ({' AND '.join(clauses)}) IS TRUE"
-    seed_count = min(_SEEDS_MAX, wanted.disk_gb // _DISK_GB_PER_SEED) // max(1, len(branches))
-    seeds = parameters.bind(max(limit, seed_count), "bigint")
+    keys = _keys(wanted)
+    branches = _branches_sql(wanted, parameters, keys, at=at)
+    walk = _walk_sql(wanted, parameters, at=at)
     count = parameters.bind(limit, "bigint")
-    # Every branch gives at least ``limit`` seeds if it has them; where all together are fewer, there are no other matches.
-    # OFFSET 0 keeps the second walk a walk, where the planner would rather join all listings with the branches.
+    seed_count = max(limit, min(_SEEDS_MAX, wanted.disk_gb // _DISK_GB_PER_SEED) // max(1, len(keys)))
+    seeds = parameters.bind(seed_count, "bigint")
+    # Each branch gives ``limit`` seeds if it has them; where all together are fewer, there are no other matches.
+    # OFFSET 0 keeps the last walk a walk, where the planner would rather join all listings with the branches.
     statement = f"""
-        WITH branches AS MATERIALIZED (SELECT * FROM unnest({keys}) AS b(family, gpu_count, spot)),
+        WITH branches AS MATERIALIZED ({branches}),
+        firsts AS MATERIALIZED (
+            SELECT b.*, f.ranked, f.least
+            FROM branches b CROSS JOIN LATERAL ({walk} ORDER BY l.price_micros_per_hour LIMIT 1) f),
+        live AS MATERIALIZED (
+            SELECT * FROM firsts WHERE least <= COALESCE(
+                (SELECT ranked FROM firsts ORDER BY ranked OFFSET {count} - 1 LIMIT 1), {_BEYOND_ANY_PRICE})),
         seeds AS MATERIALIZED (
-            SELECT s.ranked FROM branches b CROSS JOIN LATERAL (
-                SELECT {ranked} AS ranked {matches} ORDER BY l.price_micros_per_hour LIMIT {seeds}) s),
+            SELECT s.ranked
+            FROM live b CROSS JOIN LATERAL ({walk} ORDER BY l.price_micros_per_hour LIMIT {seeds}) s),
         bound AS MATERIALIZED (
             SELECT COALESCE((SELECT ranked FROM seeds ORDER BY ranked OFFSET {count} - 1 LIMIT 1),
                 (SELECT max(ranked) FROM seeds), 0) AS micros),
         best AS MATERIALIZED (
-            SELECT m.* FROM branches b CROSS JOIN LATERAL (
-                SELECT l.id, l.spot, l.reliability_ppm, {all_in} AS all_in, {ranked} AS ranked {matches}
-                AND l.price_micros_per_hour <= (SELECT micros FROM bound) OFFSET 0) m
-            ORDER BY m.ranked, m.spot DESC, m.reliability_ppm DESC NULLS LAST, m.id LIMIT {count})
+            SELECT m.*, b.p50 FROM live b CROSS JOIN LATERAL (
+                {walk} AND l.price_micros_per_hour <= (SELECT micros FROM bound) * 1000 / b.tries OFFSET 0) m
+            ORDER BY {_order("m", "b")} LIMIT {count})
         SELECT {LISTING_COLUMNS}, best.all_in, best.ranked
-        FROM best JOIN listings l ON l.id = best.id {LISTING_JOINS}
-        ORDER BY best.ranked, best.spot DESC, best.reliability_ppm DESC NULLS LAST, best.id
+        FROM best JOIN listings l ON l.id = best.id {LISTING_JOINS} ORDER BY {_order("best", "best")}
     """  # noqa: S608 - text of ours, values are bound
     return statement, parameters.values
 
 
-def _branches(wanted: Wanted) -> list[tuple[str, int, bool]]:
-    """Return every (family, count, kind) that is wanted: each is one walk through the index."""
+def _keys(wanted: Wanted) -> list[tuple[str, int, bool]]:
+    """Return every (family, count, kind) that is wanted."""
     counts = range(1, GPU_COUNT_MAX + 1) if wanted.gpu_count is None else [wanted.gpu_count]
     families = [family.slug for family in wanted.resolved_families()]
     return [(family, count, kind) for family in families for count in counts for kind in wanted.spot.kinds]
+
+
+def _branches_sql(wanted: Wanted, parameters: Parameters, keys: list[tuple[str, int, bool]], *, at: datetime) -> str:
+    """Return the branches: each key at each provider that may be quoted now, with what was measured there."""
+    columns = ", ".join(
+        parameters.bind([key[part] for key in keys], kind)
+        for part, kind in enumerate(("text[]", "bigint[]", "boolean[]"))
+    )
+    named = (
+        ""
+        if wanted.providers is None
+        else f" AND p.provider = ANY ({parameters.bind(list(wanted.providers), 'text[]')})"
+    )
+    return f"""
+        SELECT k.family, k.gpu_count, k.spot, p.provider, COALESCE(h.tries_permille, 1000) AS tries,
+            h.provision_seconds_p50 AS p50
+        FROM unnest({columns}) AS k(family, gpu_count, spot) CROSS JOIN provider_states p
+        LEFT JOIN machine_health h ON h.provider = p.provider AND h.family = k.family AND h.spot = k.spot
+        WHERE {fresh_sql(wanted, parameters, at=at)}{named}"""  # noqa: S608 - as above
+
+
+def _walk_sql(wanted: Wanted, parameters: Parameters, *, at: datetime) -> str:
+    """Return the walk through one branch ``b``: what matches, with its price, its expected cost and that one's bound."""
+    all_in = all_in_sql(parameters.bind(wanted.disk_gb, "bigint"))
+    committed = committed_sql(all_in, parameters.bind(wanted.expected_seconds, "bigint"))
+    ceiling = ""
+    if wanted.max_price_micros_per_hour is not None:
+        ceiling = f"AND l.price_micros_per_hour <= {parameters.bind(wanted.max_price_micros_per_hour, 'bigint')}"
+    clauses = [*wanted_clauses(wanted, parameters), *avoidance_clauses(parameters, at=at)]
+    # IS TRUE hides the other conditions from the choice of an index: none but the walk's own stops early.
+    return f"""
+        SELECT l.id, l.spot, l.reliability_ppm, {all_in} AS all_in, ({committed} * b.tries + 999) / 1000 AS ranked,
+            l.price_micros_per_hour * b.tries / 1000 AS least
+        FROM listings l
+        WHERE l.family = b.family AND l.gpu_count = b.gpu_count AND l.spot = b.spot AND l.provider = b.provider
+            AND l.gone_at IS NULL {ceiling} AND ({" AND ".join(clauses)}) IS TRUE"""  # noqa: S608 - as above
+
+
+def _order(match: str, branch: str) -> str:
+    return f"{match}.ranked, {match}.spot DESC, {branch}.p50 NULLS LAST, {match}.reliability_ppm DESC NULLS LAST, {match}.id"

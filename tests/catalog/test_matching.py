@@ -4,6 +4,7 @@ import asyncio
 import random
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.catalog.avoidance import quarantine_host, release_host, remember_failure
 from app.catalog.families import FAMILY_BY_SLUG, find_family
+from app.catalog.health import measure_health, record_machine
 from app.catalog.listing import Spot, Wanted
 from app.catalog.matching import cheapest, cheapest_statement
 from app.catalog.normalising import TIERS, cuda_rank
@@ -84,14 +86,29 @@ def _fits(wanted, listing):
     )
 
 
+TRIES = {
+    ("p1", "rtx-4090", False): (1500, 40),
+    ("p1", "rtx-4090", True): (1500, 20),
+    ("p2", "a100-80gb", True): (4000, 9),
+}
+"""What was measured: (provider, family, spot) → tries in thousandths, and the median of the seconds until a machine is up."""
+
+
+def _measured(listing):
+    return TRIES.get((listing.provider, listing.family, listing.spot), (1000, None))
+
+
 def _ranked(wanted, listing):
     times = max(listing.min_commitment_seconds, wanted.expected_seconds)
-    return -(-listing.all_in(wanted.disk_gb) * times // wanted.expected_seconds)
+    committed = -(-listing.all_in(wanted.disk_gb) * times // wanted.expected_seconds)
+    return -(-committed * _measured(listing)[0] // 1000)
 
 
 def _brute_force(wanted, listings, limit):
     def order(listing):
-        return (_ranked(wanted, listing), not listing.spot, -(listing.reliability_ppm or -1), listing.id)
+        _, p50 = _measured(listing)
+        quick = (p50 is None, p50 or 0)
+        return (_ranked(wanted, listing), not listing.spot, quick, -(listing.reliability_ppm or -1), listing.id)
 
     return [listing.id for listing in sorted((item for item in listings if _fits(wanted, item)), key=order)[:limit]]
 
@@ -120,8 +137,24 @@ WISHES = st.builds(
 )
 
 
-async def test_the_cheapest_are_those_that_brute_force_finds_for_any_wish(worker, api, cloud, refresh, make_offer, at):
-    await refresh(worker, cloud, _market(make_offer, 600, seed=5))
+async def test_the_cheapest_are_those_that_brute_force_finds_for_any_wish(
+    worker, api, cloud, make_cloud, refresh, make_offer, at
+):
+    await refresh(worker, cloud, _market(make_offer, 200, seed=5))
+    for seed, name in enumerate(("p1", "p2"), start=6):
+        await refresh(
+            worker, make_cloud(name), [replace(offer, provider=name) for offer in _market(make_offer, 200, seed=seed)]
+        )
+    async with worker.begin_unscoped() as session:
+        for (provider, family, spot), (tries, p50) in TRIES.items():
+            await driver(session).execute(
+                "INSERT INTO machine_health VALUES ($1, $2, $3, 30, 900000, $5, NULL, $4)",
+                provider,
+                family,
+                spot,
+                tries,
+                p50,
+            )
     everything = Wanted(gpu_count=None, spot=Spot.PREFER, disk_gb=0)
     async with api.begin_unscoped() as session:
         listed = await list_listings(session, everything, at=at, sort=Sort.PRICE, limit=1000)
@@ -162,6 +195,51 @@ async def test_a_minimum_commitment_counts_as_far_as_it_goes_beyond_the_time_exp
     await refresh(worker, cloud, [bound, free])
     assert await _find(api, WANTED, at=at) == ["free", "bound"]
     assert await _find(api, replace(WANTED, expected_seconds=10 * 3600), at=at) == ["bound", "free"]
+
+
+async def test_a_cloud_that_fails_is_ranked_by_what_its_tries_cost_and_charged_by_its_price(
+    worker, api, cloud, make_cloud, refresh, make_offer, at
+):
+    await refresh(worker, cloud, [make_offer(offer_id="cheap", price_micros_per_hour=300_000)])
+    await refresh(worker, make_cloud("p2"), [make_offer(provider="p2", offer_id="sure", price_micros_per_hour=390_000)])
+    assert await _find(api, WANTED, at=at) == ["cheap", "sure"]
+    await _launch(worker, at=at, good=0, bad=1)
+    assert await _find(api, WANTED, at=at) == ["cheap", "sure"]
+    await _launch(worker, at=at, good=0, bad=8)
+    assert await _find(api, WANTED, at=at) == ["sure", "cheap"]
+    async with api.begin_unscoped() as session:
+        dear = (await cheapest(session, WANTED, at=at))[1]
+        ceiling = replace(WANTED, max_price_micros_per_hour=dear.all_in_micros_per_hour)
+        assert [match.listing.offer_id for match in await cheapest(session, ceiling, at=at)] == ["cheap"]
+    assert (dear.all_in_micros_per_hour, dear.ranked_micros_per_hour) == (304_167, -(-304_167 * 1450 // 1000))
+    await _launch(worker, at=at, good=200, bad=0)
+    assert await _find(api, WANTED, at=at) == ["cheap", "sure"]
+
+
+async def _launch(db, *, at, good, bad):
+    async with db.begin_unscoped() as session:
+        for came_up in [True] * good + [False] * bad:
+            await record_machine(
+                session, fact_id=uuid4().hex, kind="launch", provider="vast", family="rtx-4090", spot=False, good=came_up,
+                seconds=60, at=at,
+            )  # fmt: skip
+        await measure_health(session, at=at)
+
+
+async def test_at_the_same_price_the_quicker_cloud_comes_first(worker, api, cloud, make_cloud, refresh, make_offer, at):
+    await refresh(worker, make_cloud("p2"), [make_offer(provider="p2", offer_id="unknown", reliability_ppm=1_000_000)])
+    await refresh(worker, cloud, [make_offer(offer_id="known")])
+    assert await _find(api, WANTED, at=at) == ["unknown", "known"]
+    await _launch(worker, at=at, good=1, bad=0)
+    assert await _find(api, WANTED, at=at) == ["known", "unknown"]
+
+
+async def test_a_price_of_a_sheet_is_not_quoted_beyond_the_sheets_own_age(worker, api, cloud, refresh, make_offer, at):
+    await refresh(worker, cloud, [make_offer()])
+    async with worker.begin_unscoped() as session:
+        await driver(session).execute("UPDATE listings SET priced_until = $1", at + timedelta(seconds=1))
+    assert await _find(api, WANTED, at=at) == ["1001"]
+    assert await _find(api, WANTED, at=at + timedelta(seconds=1)) == []
 
 
 async def test_what_failed_is_not_offered_until_its_time_is_over(worker, api, cloud, refresh, make_offer, at):
