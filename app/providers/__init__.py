@@ -31,6 +31,7 @@ from app.providers.errors import (
 )
 from app.providers.lambda_cloud import LambdaProvider
 from app.providers.manual import ManualProvider
+from app.providers.runpod import RunpodProvider
 from app.providers.vast import VastProvider
 from app.providers.wire import OnCall, WireOptions
 
@@ -55,6 +56,7 @@ __all__ = [
     "RateLimited",
     "RealisedCost",
     "Rejected",
+    "RunpodProvider",
     "Unauthorized",
     "Unavailable",
     "Unsupported",

@@ -37,7 +37,7 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[object]]
-"""Answers with the JSON body of a 200, or raises ``Refusal``."""
+"""Answers with the JSON body of a 200 or with a whole response, or raises ``Refusal``."""
 
 
 class Cloud(ABC):
@@ -120,7 +120,8 @@ class Cloud(ABC):
             fault = self.world.faults.draw(ANSWERS, provider=self.provider, operation=name, subjects=call.subjects)
             if fault and not fault.after_effect:
                 self._refuse(fault)
-            response = json_response(await handler(call))
+            answer = await handler(call)
+            response = answer if isinstance(answer, Response) else json_response(answer)
             if fault:
                 self._refuse(fault)
         except Refusal as refusal:
@@ -161,7 +162,7 @@ class Cloud(ABC):
             raise gateway_page(fault.status or 0)
         refusal = self.refusal(fault.kind, status=fault.status)
         if fault.retry_after is not None:
-            refusal.headers = {"Retry-After": fault.retry_after}
+            refusal.headers = {**(refusal.headers or {}), "Retry-After": fault.retry_after}
         raise refusal
 
     def _record(self, request: Request, operation: str, response: Response) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,14 @@ class Pace:
     seconds: float
     calls: int = 1
     penalty_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left of a pace: so many calls, and more of them after so many whole seconds."""
+
+    calls: int
+    seconds: int
 
 
 class Limiter:
@@ -35,6 +44,13 @@ class Limiter:
         for pace in paces:
             self._calls[pace.name, identity].append(at)
         return None
+
+    def left(self, pace: Pace, identity: str, *, at: datetime) -> Left:
+        """Return what is left of a pace, without counting a call."""
+        since = at - timedelta(seconds=pace.seconds)
+        recent = [call for call in self._calls.get((pace.name, identity), ()) if call > since]
+        frees = recent[0] + timedelta(seconds=pace.seconds) - at if recent else timedelta(0)
+        return Left(max(0, pace.calls - len(recent)), max(1, math.ceil(frees.total_seconds())))
 
     def _breaks(self, pace: Pace, identity: str, at: datetime) -> bool:
         key = (pace.name, identity)

@@ -29,6 +29,7 @@ from app.sandbox.lambda_cloud.cloud import LambdaCloud
 from app.sandbox.limits import Limiter
 from app.sandbox.machines import Truth
 from app.sandbox.manual.cloud import DeskCloud
+from app.sandbox.runpod.cloud import RunpodCloud
 from app.sandbox.stripe import StripeAccount, StripeControl
 from app.sandbox.vast.cloud import VastCloud
 from app.sandbox.world import CallRecord, World
@@ -46,7 +47,7 @@ class Sandbox:
         self._temporary_home = temporary_home
         vast = VastCloud(world, at=at)
         self._desk = DeskCloud(world, at=at)
-        self._clouds: tuple[Cloud, ...] = (vast, LambdaCloud(world, at=at), self._desk)
+        self._clouds: tuple[Cloud, ...] = (vast, LambdaCloud(world, at=at), RunpodCloud(world, at=at), self._desk)
         self.accidents = Accidents(world, vast)
         self.stripe = StripeAccount(world, path=None if temporary_home else home / "stripe.jsonl")
         self.price_sheet = home / "price-sheet.toml"

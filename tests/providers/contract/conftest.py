@@ -19,12 +19,13 @@ from app.providers import (
     ManualProvider,
     Offer,
     Provider,
+    RunpodProvider,
     VastProvider,
     WireOptions,
 )
 from app.sandbox import Fault, Sandbox, SandboxConfig
 
-CLOUDS = ["vast", "lambda", "manual"]
+CLOUDS = ["vast", "lambda", "manual", "runpod"]
 KEEPS_KEYS = {"vast", "lambda", "hyperstack"}
 """Where keys are the cloud account's; elsewhere each machine is ordered with its own."""
 OPEN_MARKET = {"vast"}
@@ -114,6 +115,8 @@ def adapter(name: str, sandbox: Sandbox, options: WireOptions, *, api_key: str |
             return LambdaProvider(
                 api_key=api_key or config.lambda_key, base_url=sandbox.url, options=options, ssh_port=config.ssh_port
             )
+        case "runpod":
+            return RunpodProvider(api_key=api_key or config.runpod_key, base_url=sandbox.url, options=options)
         case "manual":
             return ManualProvider(
                 sheet=sandbox.price_sheet,
