@@ -7,6 +7,8 @@ form of public keys by its endpoints.
 
 from app.machines.authorized_keys import set_authorized_keys
 from app.machines.checking import Expectation, Failed, Gpu, Passed, check
+from app.machines.checkpointing import Checkpoint, save_checkpoint
+from app.machines.jobs import environment_file
 from app.machines.public_keys import MalformedKey, PublicKey, WeakKey, parse_public_key
 from app.machines.shell import (
     AnswerTooLong,
@@ -18,11 +20,12 @@ from app.machines.shell import (
     Unreachable,
     open_shell,
 )
-from app.machines.startup import LogChunk, environment_file, read_log, start_script
+from app.machines.startup import LogChunk, read_log, start_script
 
 __all__ = [
     "AnswerTooLong",
     "AuthRefused",
+    "Checkpoint",
     "Expectation",
     "Failed",
     "Gpu",
@@ -41,6 +44,7 @@ __all__ = [
     "open_shell",
     "parse_public_key",
     "read_log",
+    "save_checkpoint",
     "set_authorized_keys",
     "start_script",
 ]
