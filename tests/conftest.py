@@ -73,7 +73,8 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]
             yield container.get_connection_url(driver=None)
     else:
         home = tmp_path_factory.mktemp("postgres", numbered=True)
-        embedded = await EmbeddedPostgres.start(home / "server")
+        # Nobody kills this server or the machine under it; scenes that do have servers of their own, with fsync on.
+        embedded = await EmbeddedPostgres.start(home / "server", settings={"fsync": "on"})
         yield embedded.admin_url
         await embedded.stop()
 
