@@ -74,7 +74,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]
     else:
         home = tmp_path_factory.mktemp("postgres", numbered=True)
         # Nobody kills this server or the machine under it; scenes that do have servers of their own, with fsync on.
-        embedded = await EmbeddedPostgres.start(home / "server", settings={"fsync": "on"})
+        embedded = await EmbeddedPostgres.start(home / "server", settings={"fsync": "off"})
         yield embedded.admin_url
         await embedded.stop()
 
