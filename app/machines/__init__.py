@@ -6,7 +6,7 @@ form of public keys by its endpoints.
 """
 
 from app.machines.authorized_keys import set_authorized_keys
-from app.machines.checking import Expectation, Failed, Gpu, Passed, check
+from app.machines.checking import Expectation, Failed, Floor, Gpu, Measured, Passed, check
 from app.machines.checkpointing import Checkpoint, save_checkpoint
 from app.machines.jobs import environment_file
 from app.machines.public_keys import MalformedKey, PublicKey, WeakKey, parse_public_key
@@ -28,10 +28,12 @@ __all__ = [
     "Checkpoint",
     "Expectation",
     "Failed",
+    "Floor",
     "Gpu",
     "HostKeyChanged",
     "LogChunk",
     "MalformedKey",
+    "Measured",
     "Passed",
     "PublicKey",
     "Shell",

@@ -5,13 +5,14 @@ The expected facts come from the listing; the tolerance on memory covers what dr
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from app.machines import gpu_probe
+from app.machines import compute_probe
 from app.machines.shell import AnswerTooLong, Shell
 
 QUERY = "index,name,uuid,memory.total,driver_version,ecc.errors.uncorrected.volatile.total"
@@ -22,6 +23,7 @@ _XID = re.compile(r"NVRM: Xid \([^)\n]{1,64}\): (\d{1,4})", re.ASCII)
 _PROGRAMS_FAULT = frozenset({13, 31, 43, 45, 68, 69})
 """Xids that a program's own error causes: a former tenant's bug says nothing about the GPU."""
 _NO_PYTHON = 42
+_FIGURE_MAX = 10**9
 _MAX_BYTES = 64 * 1024
 
 
@@ -38,20 +40,51 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True)
+class Floor:
+    """The least that a sound GPU of a model does."""
+
+    gb_per_second: int
+    gflops: int
+
+    @classmethod
+    def of(cls, *, bandwidth_gb_per_second: int, fp16_tflops: int) -> Floor:
+        """Return the floor for a model's figures: its bandwidth, and its dense FP16 sums by tensor cores.
+
+        A third of the bandwidth: a plain copy reaches four fifths on a GPU of its own. And 1/250 of the tensor cores'
+        figure, since the probe sums in plain single precision, whose peak is between 1/30 (data centre) and 1/2
+        (consumer) of that, and reaches perhaps a third of the peak. Low clocks, ECC and heat pass; what is broken,
+        shared or throttled to a fraction does not.
+        """
+        return cls(bandwidth_gb_per_second // 3, fp16_tflops * 1000 // 250)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the probe measured on one GPU."""
+
+    multiply_us: int
+    """A product of two matrices, in microseconds."""
+    gflops: int
+    gb_per_second: int
+
+
+@dataclass(frozen=True, slots=True)
 class Expectation:
     """What was sold. ``vram_mib`` is per GPU; ``accepts`` says whether a driver's GPU name is of the family."""
 
     gpu_count: int
     vram_mib: int
     accepts: Callable[[str], bool]
+    floor: Floor | None = None
+    """How fast each GPU must compute at least; None where nothing is known of the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The machine is as sold. ``computed`` is False where the machine had nothing to compute with."""
+    """The machine is as sold. ``measured`` is empty where the machine had nothing to compute with."""
 
     gpus: tuple[Gpu, ...]
-    computed: bool = False
+    measured: tuple[Measured, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +135,7 @@ async def check(shell: Shell, expected: Expectation) -> Passed | Failed:
         found = await _look(shell, expected)
         if isinstance(found, Failed):
             return found
-        return await _compute(shell, found)
+        return await _compute(shell, found, expected.floor)
     except AnswerTooLong:
         return Failed("gpu_check_failed", "the machine's answers are endless")
 
@@ -127,24 +160,60 @@ async def _look(shell: Shell, expected: Expectation) -> Passed | Failed:
     return found
 
 
-async def _compute(shell: Shell, found: Passed) -> Passed | Failed:
+async def _compute(shell: Shell, found: Passed, floor: Floor | None) -> Passed | Failed:
     command = f"command -v python3 >/dev/null 2>&1 || exit {_NO_PYTHON}; exec python3 -"
     answer = await shell.run(command, stdin=_PROBE, deadline_seconds=40, max_bytes=_MAX_BYTES)
-    return judge_probe(answer.text, status=answer.status, found=found)
+    return judge_probe(answer.text, status=answer.status, found=found, floor=floor)
 
 
-def judge_probe(text: str, *, status: int | None, found: Passed) -> Passed | Failed:
+def judge_probe(text: str, *, status: int | None, found: Passed, floor: Floor | None) -> Passed | Failed:
     """Return what the probe's line means. No Python or no CUDA driver library on the machine is no failure."""
     word, _, rest = text.strip().partition(" ")
     if status == _NO_PYTHON or word == "skipped":
         return found
     if status != 0 or word not in {"passed", "failed"}:
         return Failed("gpu_check_failed", f"the computation broke off with status {status}")
-    if word == "failed":
-        return Failed("gpu_check_failed", f"the computation failed: {_printable(rest)}")
-    if rest != str(len(found.gpus)):
-        return Failed("gpu_check_failed", f"CUDA sees {_printable(rest)} GPUs instead of {len(found.gpus)}")
-    return replace(found, computed=True)
+    try:
+        measured = _measured(rest) if word == "passed" else ()
+    except ValueError:
+        return Failed("gpu_check_failed", f"the computation tells no figures: {_printable(rest)}")
+    trouble = _trouble(measured, len(found.gpus), floor) if word == "passed" else f"failed: {_printable(rest)}"
+    return Failed("gpu_check_failed", f"the computation {trouble}") if trouble else replace(found, measured=measured)
+
+
+def _measured(text: str) -> tuple[Measured, ...]:
+    """Read the probe's figures; they come from the machine and are not trusted to be what they should.
+
+    Raises:
+        ValueError: they are not.
+    """
+    try:
+        figures = json.loads(text, parse_float=_refused, parse_constant=_refused)
+        measured = tuple(Measured(**one) for one in figures)
+    except (TypeError, RecursionError) as error:
+        raise ValueError("no figures") from error
+    numbers = [number for one in measured for number in (one.multiply_us, one.gflops, one.gb_per_second)]
+    if any(type(number) is not int or not 0 <= number < _FIGURE_MAX for number in numbers):
+        raise ValueError("no figures")
+    return measured
+
+
+def _refused(text: str) -> int:
+    raise ValueError(f"no whole number: {text[:40]}")
+
+
+def _trouble(measured: Sequence[Measured], gpu_count: int, floor: Floor | None) -> str | None:
+    if len(measured) != gpu_count:
+        return f"sees {len(measured)} GPUs instead of {gpu_count}"
+    if floor is None:
+        return None
+    for index, one in enumerate(measured):
+        if one.gb_per_second < floor.gb_per_second:
+            return f"is slow: GPU {index} copies {one.gb_per_second} GB/s, less than {floor.gb_per_second}"
+        if one.gflops < floor.gflops:
+            took = f"{one.multiply_us / 1000:.1f} ms for a product of matrices"
+            return f"is slow: GPU {index} makes {one.gflops} GFLOPS, less than {floor.gflops} ({took})"
+    return None
 
 
 def _gpu(line: str) -> Gpu:
@@ -163,4 +232,4 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text[:200])
 
 
-_PROBE = Path(gpu_probe.__file__).read_bytes()
+_PROBE = Path(compute_probe.__file__).read_bytes()

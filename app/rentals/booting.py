@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,7 +11,7 @@ from app import catalog, wallet
 from app.kit.ids import AccountId, RentalId
 from app.kit.leases import bucket_name, fenced
 from app.kit.reconcile import Round
-from app.machines import Expectation, Failed, Passed, ShellError, set_authorized_keys, start_script
+from app.machines import Expectation, Failed, Floor, Passed, ShellError, set_authorized_keys, start_script
 from app.machines import check as check_machine
 from app.providers import Connection, Gone, Machine, MachineStatus
 from app.rentals import queries
@@ -124,14 +125,7 @@ def connection_of(attempt: AttemptRow) -> Connection:
 
 
 async def _inspect(tools: Tools, rental: RentalRow, attempt: AttemptRow) -> tuple[Passed | Failed, str]:
-    chosen = Chosen.restored(attempt.listing)
-    expected = Expectation(
-        gpu_count=chosen.gpu_count,
-        vram_mib=chosen.vram_mib,
-        accepts=lambda name: (
-            (found := catalog.match_family(name, chosen.vram_mib)) is not None and found.family.slug == chosen.family
-        ),
-    )
+    expected = _sold(Chosen.restored(attempt.listing))
     limits = tools.limits_for(attempt.provider)
     async with tools.open_shell(
         connection_of(attempt),
@@ -147,6 +141,18 @@ async def _inspect(tools: Tools, rental: RentalRow, attempt: AttemptRow) -> tupl
         return found, shell.host_key
 
 
+def _sold(chosen: Chosen) -> Expectation:
+    figures = catalog.get_family(chosen.family).hardware(chosen.interconnect)
+    return Expectation(
+        gpu_count=chosen.gpu_count,
+        vram_mib=chosen.vram_mib,
+        accepts=lambda name: (
+            (found := catalog.match_family(name, chosen.vram_mib)) is not None and found.family.slug == chosen.family
+        ),
+        floor=Floor.of(bandwidth_gb_per_second=figures.bandwidth_gb_per_second, fp16_tflops=figures.fp16_tflops),
+    )
+
+
 async def _run(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow, found: Passed, host_key: str) -> str:
     """The machine has passed: from this moment on it is billed."""
     at = tools.clock.now()
@@ -160,7 +166,7 @@ async def _run(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow, 
             return "moved_on"
         await wallet.start(session, account_id=account_id, rental_id=rental_id, at=at)
         row.status, row.live_at, row.host_key = "live", at, host_key
-        row.gpus = [{"name": gpu.name, "vram_mib": gpu.vram_mib, "uuid": gpu.uuid} for gpu in found.gpus]
+        row.gpus = _told_gpus(found)
         rental.running_at, rental.heartbeat_at = rental.running_at or at, at
         await begin_run(session, rental, attempt=row.number, at=at)
         rental.next_at, rental.keys_applied = None, seen.keys_version
@@ -169,6 +175,14 @@ async def _run(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow, 
         await move(session, rental, Status.RUNNING, at=at, data={"attempt": row.number, "provider": row.provider})
         await _note_launch(session, row, at=at)
     return "running"
+
+
+def _told_gpus(found: Passed) -> list[dict[str, object]]:
+    gpus: list[dict[str, object]] = [
+        {"name": gpu.name, "vram_mib": gpu.vram_mib, "uuid": gpu.uuid} for gpu in found.gpus
+    ]
+    figures = [asdict(one) for one in found.measured] or [{} for _ in gpus]
+    return [gpu | measured for gpu, measured in zip(gpus, figures, strict=True)]
 
 
 async def _note_launch(session: AsyncSession, row: AttemptRow, *, at: datetime) -> None:

@@ -23,6 +23,8 @@ Offers (``create``):
 Machines (``create``):
     ``never_boots``            boots without end; ``mode`` ``failed`` ends in the cloud's failed state instead
     ``wrong_gpu``              delivers another GPU; ``mode`` ``count`` delivers one too few or too many
+    ``slow_gpu``               computes as asked but fifty times too slowly; ``mode`` ``memory`` or ``compute``: only that
+    ``wrong_sums``             a product of matrices has a wrong bit
     ``no_ssh``                 runs, but SSH is refused; ``mode`` ``hang``: taken and never answered
     ``vanishes``               gone without a word ``seconds`` (1) after it runs
     ``lists_late``             left out of lists for ``seconds`` (5); ``mode`` ``everywhere``: unknown to get as well
@@ -43,7 +45,10 @@ from dataclasses import asdict, dataclass, replace
 REFUSALS = frozenset({"rate_limited", "server_error", "unauthorized", "no_credit"})
 ANSWERS = REFUSALS | {"timeout_after_success", "malformed", "slow"}
 OFFERS = frozenset({"price_changed", "offer_gone", "offer_drained"})
-MACHINES = frozenset({"never_boots", "wrong_gpu", "no_ssh", "vanishes", "lists_late", "marker_lost", "leaves_contract"})
+MACHINES = frozenset({
+    "never_boots", "wrong_gpu", "slow_gpu", "wrong_sums", "no_ssh", "vanishes", "lists_late", "marker_lost",
+    "leaves_contract",
+})  # fmt: skip
 KINDS = ANSWERS | OFFERS | MACHINES | {"delete_fails"}
 
 OPERATIONS = frozenset({

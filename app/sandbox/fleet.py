@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,12 @@ def _apply(fault: Fault, machine: Machine, at: datetime) -> None:
             machine.boot_mode = fault.mode or "never"
         case "wrong_gpu":
             machine.gpu, machine.is_as_sold = wrong_gpu_facts(machine.gpu, fault.mode), False
+        case "slow_gpu":
+            slow = replace(machine.behaviour.cuda, slow=fault.mode or "both")
+            machine.behaviour, machine.is_as_sold = replace(machine.behaviour, cuda=slow), False
+        case "wrong_sums":
+            machine.behaviour = replace(machine.behaviour, cuda=replace(machine.behaviour.cuda, wrong_sums=True))
+            machine.is_as_sold = False
         case "no_ssh":
             hangs = fault.mode == "hang"
             machine.behaviour = HostBehaviour(accepts_ssh=hangs, hangs=hangs)

@@ -10,12 +10,13 @@ import asyncio
 import os
 import shlex
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import asyncssh
 
+from app.sandbox.cuda import FACTS, FOLDER, CudaFaults, cuda_files, python_script
 from app.sandbox.homes import Home, kill_processes, open_home
 from app.sandbox.nvidia_smi import GpuFacts, broken_nvidia_smi_script, dmesg_script, nvidia_smi_script
 from app.sandbox.shells import run_session
@@ -41,6 +42,7 @@ class HostBehaviour:
     """True: the kernel log tells of a GPU that fell off the bus."""
     ecc_errors: int = 0
     """Uncorrected memory errors on each GPU that has ECC."""
+    cuda: CudaFaults = field(default_factory=CudaFaults)
 
 
 class Host:
@@ -90,6 +92,7 @@ class Host:
 
     def lose_gpu(self) -> None:
         """Let the GPU fall off the bus."""
+        (self.home / FOLDER / FACTS).unlink(missing_ok=True)
         scripts = {"nvidia-smi": broken_nvidia_smi_script(), "dmesg": dmesg_script(xid_errors=True)}
         for name, script in scripts.items():
             path = self.home / ".bin" / name
@@ -178,6 +181,11 @@ def _furnish(home: Home, gpu: GpuFacts, behaviour: HostBehaviour, *, username: s
     if behaviour.has_nvidia_smi:
         script = nvidia_smi_script(gpu, seed=str(home.path), ecc_errors=behaviour.ecc_errors)
         commands["nvidia-smi"] = script if behaviour.runs_nvidia_smi else broken_nvidia_smi_script()
+        if python := python_script():
+            commands["python3"] = python
+            home.write(FOLDER, cuda_files(gpu, behaviour.cuda), mode=0o644)
+            if not behaviour.runs_nvidia_smi:
+                (home.path / FOLDER / FACTS).unlink()
     home.write(".bin", commands, mode=0o755)
     if not behaviour.has_nvidia_smi:
         (home.path / ".bin" / "nvidia-smi").unlink(missing_ok=True)

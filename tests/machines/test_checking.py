@@ -1,11 +1,14 @@
-import ctypes
+from dataclasses import replace
 
 import pytest
 
+from app.catalog.families import FAMILIES
 from app.machines.checking import (
     Expectation,
     Failed,
+    Floor,
     Gpu,
+    Measured,
     Passed,
     check,
     judge_probe,
@@ -13,9 +16,10 @@ from app.machines.checking import (
     parse_xids,
     verdict,
 )
-from app.machines.gpu_probe import PATTERN, WORDS, probe
+from app.sandbox.cuda import CudaFaults, python_script
 from app.sandbox.hosts import GpuFacts, HostBehaviour
 
+HAS_PYTHON = python_script() is not None
 H100 = Gpu(0, "NVIDIA H100 80GB HBM3", "GPU-1", 81_559, "550.127.05", 0)
 EXPECTED = Expectation(gpu_count=1, vram_mib=81_920, accepts=lambda name: "H100" in name)
 H100_FACTS = GpuFacts("NVIDIA H100 80GB HBM3", 1, 81_559)
@@ -95,61 +99,108 @@ def test_xids_of_a_programs_own_fault_are_left_out():
     assert parse_xids("nothing of that") == []
 
 
+FIGURES = '{"multiply_us": 100, "gflops": 40000, "gb_per_second": 2800}'
+FLOOR = Floor.of(bandwidth_gb_per_second=2000, fp16_tflops=756)
+
+
 @pytest.mark.parametrize(
     ("text", "status", "found"),
     [
-        ("passed 1\n", 0, Passed((H100,), computed=True)),
+        (f"passed [{FIGURES}]\n", 0, Passed((H100,), (Measured(100, 40_000, 2_800),))),
         ("skipped no libcuda\n", 0, Passed((H100,))),
         ("", 42, Passed((H100,))),
-        ("failed cuInit gave 999\n", 0, Failed("gpu_check_failed", "the computation failed: cuInit gave 999")),
-        ("passed 0\n", 0, Failed("gpu_check_failed", "CUDA sees 0 GPUs instead of 1")),
-        ("", -11, Failed("gpu_check_failed", "the computation broke off with status -11")),
-        ("Traceback", 1, Failed("gpu_check_failed", "the computation broke off with status 1")),
     ],
 )
-def test_probes_line_decides(text, status, found):
-    assert judge_probe(text, status=status, found=Passed((H100,))) == found
+def test_sound_or_silent_probe_passes(text, status, found):
+    assert judge_probe(text, status=status, found=Passed((H100,)), floor=FLOOR) == found
 
 
-class Cuda:
-    """A driver library of two GPUs, with one call that may fail and a value that memory reads back as."""
-
-    def __init__(self, *, failing=None, reads=PATTERN):
-        self.failing = failing
-        self.reads = reads
-
-    def __getattr__(self, name):
-        def call(*arguments):
-            if name == self.failing:
-                return 999
-            if name == "cuDeviceGetCount":
-                arguments[0]._obj.value = 2
-            if name == "cuMemcpyDtoH_v2":
-                ctypes.memmove(arguments[0], self.reads.to_bytes(4, "little") * WORDS, 4 * WORDS)
-            return 0
-
-        return call
-
-
-def test_probe_passes_when_memory_reads_back():
-    assert probe(Cuda()) == "passed 2"
+@pytest.mark.parametrize(
+    ("text", "status", "message"),
+    [
+        ("failed cuInit gave 999\n", 0, "the computation failed: cuInit gave 999"),
+        ("passed []\n", 0, "the computation sees 0 GPUs instead of 1"),
+        (f"passed [{FIGURES}, {FIGURES}]", 0, "the computation sees 2 GPUs instead of 1"),
+        ("", -11, "the computation broke off with status -11"),
+        ("Traceback", 1, "the computation broke off with status 1"),
+        (f"passed [{FIGURES}]", 1, "the computation broke off with status 1"),
+        ("passed 1", 0, "the computation tells no figures: 1"),
+        ("passed [1]", 0, "the computation tells no figures: [1]"),
+        ("passed {", 0, "the computation tells no figures: {"),
+        ('passed [{"multiply_us": 1}]', 0, 'the computation tells no figures: [{"multiply_us": 1}]'),
+    ],
+)
+def test_probe_that_tells_no_good_fails(text, status, message):
+    found = judge_probe(text, status=status, found=Passed((H100,)), floor=FLOOR)
+    assert found == Failed("gpu_check_failed", message)
 
 
-@pytest.mark.parametrize("name", ["cuInit", "cuDeviceGetCount", "cuCtxCreate_v2", "cuMemsetD32_v2"])
-def test_probe_tells_the_call_that_failed(name):
-    assert probe(Cuda(failing=name)).startswith("failed")
-    assert f"{name} gave 999" in probe(Cuda(failing=name))
+@pytest.mark.parametrize("value", ["2800.5", "NaN", "-1", "1e400", "true", '"2800"', "null", "9" * 5000, "[" * 9000])
+def test_figure_that_is_no_sensible_number_fails(value):
+    text = f'passed [{{"multiply_us": 100, "gflops": 40000, "gb_per_second": {value}}}]'
+    found = judge_probe(text, status=0, found=Passed((H100,)), floor=FLOOR)
+    assert isinstance(found, Failed)
+    assert "tells no figures" in found.message
 
 
-def test_probe_sees_memory_that_lost_a_bit():
-    assert probe(Cuda(reads=PATTERN ^ 1)) == "failed GPU 0: memory read back differs from what was written"
+@pytest.mark.parametrize(
+    ("gflops", "gb_per_second", "words"),
+    [
+        (3_023, 2_800, "GPU 0 makes 3023 GFLOPS, less than 3024 (0.1 ms for a product of matrices)"),
+        (40_000, 665, "GPU 0 copies 665 GB/s, less than 666"),
+        (3_024, 666, None),
+    ],
+)
+def test_gpu_below_a_fraction_of_its_figures_fails(gflops, gb_per_second, words):
+    text = f'passed [{{"multiply_us": 100, "gflops": {gflops}, "gb_per_second": {gb_per_second}}}]'
+    found = judge_probe(text, status=0, found=Passed((H100,)), floor=FLOOR)
+    assert found == Failed("gpu_check_failed", f"the computation is slow: {words}") if words else Passed
+    assert isinstance(judge_probe(text, status=0, found=Passed((H100,)), floor=None), Passed)
 
 
-async def test_sound_machine_passes_without_computation_where_it_has_no_cuda(tmp_path, running, shell_on):
-    async with running(tmp_path / "a", gpu=H100_FACTS) as host, shell_on(host) as shell:
-        found = await check(shell, EXPECTED)
+def test_every_familys_sound_gpu_is_above_its_floor():
+    """As the sandbox has them, in numbers that its machines really have."""
+    for family in FAMILIES:
+        for hardware in family.forms.values():
+            floor = Floor.of(bandwidth_gb_per_second=hardware.bandwidth_gb_per_second, fp16_tflops=hardware.fp16_tflops)
+            assert 0 < floor.gb_per_second < hardware.bandwidth_gb_per_second / 2
+            assert 0 < floor.gflops < 10_100
+
+
+@pytest.mark.parametrize(
+    ("gpu", "computes"),
+    [
+        (H100_FACTS, Measured(80, 53_600, 2_847)),
+        (GpuFacts("NVIDIA H100 80GB HBM3", 2, 81_559), Measured(80, 53_600, 2_847)),
+    ],
+)
+async def test_sound_machine_passes_and_tells_what_it_can_do(tmp_path, running, shell_on, gpu, computes):
+    expected = replace(EXPECTED, gpu_count=gpu.count, floor=FLOOR)
+    async with running(tmp_path / "a", gpu=gpu) as host, shell_on(host) as shell:
+        found = await check(shell, expected)
         assert isinstance(found, Passed)
-        assert [gpu.name for gpu in found.gpus] == [H100.name]
+        assert [gpu.name for gpu in found.gpus] == [H100.name] * gpu.count
+        if HAS_PYTHON:
+            assert found.measured == tuple([computes] * gpu.count)
+
+
+@pytest.mark.skipif(not HAS_PYTHON, reason="this computer has no Python that sandbox machines could run")
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        (CudaFaults(slow="both"), "is slow: GPU 0 copies 57 GB/s, less than 666"),
+        (CudaFaults(slow="memory"), "is slow: GPU 0 copies 57 GB/s, less than 666"),
+        (CudaFaults(slow="compute"), "is slow: GPU 0 makes 1072 GFLOPS, less than 3024 (4.0 ms"),
+        (CudaFaults(wrong_sums=True), "failed: GPU 0: a product of two matrices is wrong"),
+    ],
+)
+async def test_machine_that_computes_slowly_or_wrongly_fails(tmp_path, running, shell_on, faults, words):
+    behaviour = HostBehaviour(cuda=faults)
+    async with running(tmp_path / "a", gpu=H100_FACTS, behaviour=behaviour) as host, shell_on(host) as shell:
+        found = await check(shell, replace(EXPECTED, floor=FLOOR))
+        assert isinstance(found, Failed)
+        assert found.reason == "gpu_check_failed"
+        assert words in found.message
 
 
 @pytest.mark.parametrize(
