@@ -18,7 +18,7 @@ export PIP_ROOT_USER_ACTION := ignore
 help: ## show this
 	printf 'Hourglass: GPUs rented by the second, prepaid.\n\n'
 	grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
-	printf '\n  HOURGLASS_HOME (.hourglass), HOURGLASS_PORT (8000 and the three after it) and DATABASE_URL move things.\n'
+	printf '\n  HOURGLASS_HOME (.hourglass), HOURGLASS_PORT (8000 and the four after it) and DATABASE_URL move things.\n'
 
 install: $(PY) ## install what the service needs into .venv
 	$(call installed,requirements.lock)

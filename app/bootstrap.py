@@ -21,7 +21,7 @@ from app.kit.rls import API, AUTH, WORKER
 from app.kit.schema import role_url
 from app.kit.vault import Vault
 from app.mail import LogOutlet, Mailbox, Outlet, Smtp
-from app.providers import LambdaProvider, ManualProvider, Provider, VastProvider, WireOptions
+from app.providers import LambdaProvider, ManualProvider, Provider, RunpodProvider, VastProvider, WireOptions
 from app.rentals.tools import Limits, PlatformKey, Tools
 from app.settings import Settings, SettingsError
 from app.tenancy import Authenticator
@@ -238,23 +238,34 @@ def _deployment(settings: Settings, secret: bytes) -> str:
 
 def _providers(settings: Settings) -> dict[str, Provider]:
     """Return an adapter for each cloud whose key is set."""
-    providers: dict[str, Provider] = {}
-    if settings.vast_api_key is not None:
-        providers["vast"] = VastProvider(
-            api_key=settings.vast_api_key.get_secret_value(),
-            base_url=settings.vast_url,
-            options=_options(settings.vast_url),
-        )
-    if settings.lambda_api_key is not None:
-        providers["lambda"] = LambdaProvider(
-            api_key=settings.lambda_api_key.get_secret_value(),
-            base_url=settings.lambda_url,
-            options=_options(settings.lambda_url),
-            ssh_port=settings.lambda_ssh_port,
-        )
-    if (desk := _desk(settings)) is not None:
-        providers["manual"] = desk
-    return providers
+    made = {
+        "vast": _vast(settings),
+        "lambda": _lambda(settings),
+        "runpod": _runpod(settings),
+        "manual": _desk(settings),
+    }
+    return {name: provider for name, provider in made.items() if provider is not None}
+
+
+def _vast(settings: Settings) -> Provider | None:
+    if (key := settings.vast_api_key) is None:
+        return None
+    url = settings.vast_url
+    return VastProvider(api_key=key.get_secret_value(), base_url=url, options=_options(url))
+
+
+def _lambda(settings: Settings) -> Provider | None:
+    if (key := settings.lambda_api_key) is None:
+        return None
+    url, port = settings.lambda_url, settings.lambda_ssh_port
+    return LambdaProvider(api_key=key.get_secret_value(), base_url=url, options=_options(url), ssh_port=port)
+
+
+def _runpod(settings: Settings) -> Provider | None:
+    if (key := settings.runpod_api_key) is None:
+        return None
+    url = settings.runpod_url
+    return RunpodProvider(api_key=key.get_secret_value(), base_url=url, options=_options(url))
 
 
 def _desk(settings: Settings) -> Provider | None:

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     """Where ``up`` keeps its database, secret, keys and logs."""
     host: str = "127.0.0.1"
     port: Port = 8000
-    """Where the API listens. ``up`` gives the next three ports to the sandbox, its machines and the worker."""
+    """Where the API listens. ``up`` gives the next four ports to the sandbox, its machines, the worker and the sandbox's Modal."""
     worker_port: Port | None = None
     """Where the worker answers ``/metrics`` and ``/healthz``; nowhere without."""
     secret: SecretStr | None = None

@@ -98,9 +98,9 @@ def _documents(text: str) -> list[str]:
 
 
 def _free_ports() -> int:
-    """Return a port such that it and the next three are free just now."""
-    for first in range(21000, 30000, 4):
-        sockets = [socket.socket() for _ in range(4)]
+    """Return a port such that it and the next four are free just now."""
+    for first in range(21000, 30000, 5):
+        sockets = [socket.socket() for _ in range(5)]
         try:
             for offset, one in enumerate(sockets):
                 one.bind(("127.0.0.1", first + offset))

@@ -17,7 +17,7 @@ _RETRY_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Four ports in a row."""
+    """Five ports in a row."""
 
     api: int
     sandbox: int
@@ -25,19 +25,21 @@ class Ports:
     """Where the sandbox's Lambda machines take SSH, each on a loopback address of its own."""
     worker: int
     """Where the worker tells its figures."""
+    modal: int
+    """Where the sandbox's Modal answers: gRPC has a port of its own."""
 
     @classmethod
     def following(cls, first: int) -> Ports:
-        """Return the four that begin with ``first``.
+        """Return the five that begin with ``first``.
 
         Raises:
             UpError: they would run past the last port.
         """
-        if first + 3 > _PORT_MAX:
+        if first + 4 > _PORT_MAX:
             raise UpError(
-                f"HOURGLASS_PORT={first} leaves no room for the three ports after it. Set it to 65532 or less."
+                f"HOURGLASS_PORT={first} leaves no room for the four ports after it. Set it to 65531 or less."
             )
-        return cls(first, first + 1, first + 2, first + 3)
+        return cls(first, first + 1, first + 2, first + 3, first + 4)
 
     def reserve(self, host: str, *, patience_seconds: float = 0.0) -> socket.socket:
         """Listen on the API's port and see that the others are free; return the listening socket.
@@ -51,7 +53,11 @@ class Ports:
         deadline = time.monotonic() + patience_seconds
         while True:
             try:
-                for port, what in ((self.sandbox, "the sandbox"), (self.worker, "the worker's figures")):
+                for port, what in (
+                    (self.sandbox, "the sandbox"),
+                    (self.worker, "the worker's figures"),
+                    (self.modal, "the sandbox's Modal"),
+                ):
                     _bound("127.0.0.1", port, what, first=self.api).close()
                 if sys.platform == "linux":
                     _bound(_LOOPBACK_OF_MACHINES, self.machines, "the sandbox's machines", first=self.api).close()
@@ -78,7 +84,7 @@ def _bound(host: str, port: int, what: str, *, first: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise UpError(
                 f"Port {port}, for {what}, is taken by another program. Stop that program, or set HOURGLASS_PORT to a "
-                f"port that is free together with the three after it, such as HOURGLASS_PORT={_elsewhere(first)}."
+                f"port that is free together with the four after it, such as HOURGLASS_PORT={_elsewhere(first)}."
             ) from None
         raise UpError(
             f"Can't listen on {host} port {port}, for {what}: {error.strerror}. Set HOURGLASS_HOST and HOURGLASS_PORT."
@@ -87,4 +93,4 @@ def _bound(host: str, port: int, what: str, *, first: int) -> socket.socket:
 
 
 def _elsewhere(first: int) -> int:
-    return first + 100 if first + 103 <= _PORT_MAX else first - 100
+    return first + 100 if first + 104 <= _PORT_MAX else first - 100

@@ -38,7 +38,12 @@ _POSTGRES_RESTARTS_MAX = 10
 _POSTGRES_RESTARTS_SECONDS = 60.0
 """More restarts than that within so long, and something is wrong that another restart won't mend."""
 _CRASHES_AT_START_MAX = 3
-SANDBOX_KEYS = {"vast_api_key": "sandbox-vast-key", "lambda_api_key": "sandbox-lambda-key"}
+SANDBOX_KEYS = {
+    "vast_api_key": "sandbox-vast-key",
+    "lambda_api_key": "sandbox-lambda-key",
+    "runpod_api_key": "sandbox-runpod-key",
+    "desk_token": "sandbox-desk-token",
+}
 SANDBOX_STRIPE_KEY, SANDBOX_STRIPE_SECRET = "sk_test_sandbox", "whsec_sandbox"
 SANDBOX_SETTLE_SECONDS = 5.0
 """How long bank debits take, and refunds whose outcome comes later."""
@@ -76,7 +81,7 @@ class _Supervisor:
         self._signals = 0
         self._serves = False
         # Clouds whose own key is set are real; the sandbox is there when none is.
-        is_sandboxed = settings.vast_api_key is None and settings.lambda_api_key is None
+        is_sandboxed = all(getattr(settings, name) is None for name in SANDBOX_KEYS)
         self._sandbox_url = f"http://127.0.0.1:{ports.sandbox}" if is_sandboxed else None
 
     def run(self, *, as_json: bool) -> None:
@@ -146,6 +151,9 @@ class _Supervisor:
             vast_url=url,
             lambda_url=url,
             lambda_ssh_port=self._ports.machines,
+            runpod_url=url,
+            price_sheet=self._home.path / "sandbox" / "price-sheet.toml",
+            desk_url=f"{url}/desk",
             public_url=self._settings.public_url or self._url,
             **keys,
         )

@@ -64,12 +64,12 @@ def hourglass(*arguments: str, check: bool = False, **values: str) -> subprocess
 
 
 def free_ports() -> int:
-    """Return the first of four ports in a row that are free."""
+    """Return the first of five ports in a row that are free."""
     for _ in range(200):
         first = random.randrange(20_000, 32_000)
         with ExitStack() as stack:
             try:
-                for port in range(first, first + 4):
+                for port in range(first, first + 5):
                     bound = stack.enter_context(socket.socket())
                     bound.bind(("127.0.0.1", port))
                     bound.listen(1)
