@@ -10,7 +10,7 @@ import asyncssh
 import httpx
 import pytest
 
-from app.providers import LambdaProvider, Order, Provider, VastProvider, WireOptions
+from app.providers import LambdaProvider, Order, Provider, RunpodProvider, VastProvider, WireOptions
 
 FAST = WireOptions(connect_seconds=1, first_byte_seconds=1, total_seconds=2, first_retry_seconds=0.01, pace_factor=0)
 
@@ -84,3 +84,9 @@ async def lambda_(cloud: Scripted, public_key: str) -> AsyncIterator[Provider]:
     cloud.on("GET", "/api/v1/ssh-keys", httpx.Response(200, json={"data": keys}))
     async with httpx.AsyncClient(transport=httpx.MockTransport(cloud)) as client:
         yield LambdaProvider(api_key="k", base_url="http://lambda.test", client=client, options=FAST)
+
+
+@pytest.fixture
+async def runpod(cloud: Scripted) -> AsyncIterator[Provider]:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(cloud)) as client:
+        yield RunpodProvider(api_key="k", base_url="http://runpod.test", client=client, options=FAST)

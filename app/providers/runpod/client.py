@@ -128,7 +128,9 @@ def refusal(call: Call, reply: Reply) -> ProviderError | None:
     if reply.status == httpx.codes.TOO_MANY_REQUESTS:
         return RateLimited(words, retry_after_seconds=_wait(reply.headers))
     error = _class_of(call, reply.status, words.lower())
-    return None if error is None else error(words)
+    if error is None or (error is Gone and not _is_problem(reply)):
+        return None
+    return error(words)
 
 
 def _class_of(call: Call, status: int, said: str) -> type[ProviderError] | None:
@@ -141,6 +143,11 @@ def _class_of(call: Call, status: int, said: str) -> type[ProviderError] | None:
     if status == httpx.codes.FORBIDDEN and looks and "pool" in said:
         return NoCapacity  # these GPUs are not for this account; others are
     return _MEANINGS.get(status)
+
+
+def _is_problem(reply: Reply) -> bool:
+    """Whether RunPod itself speaks: a gateway's page is no proof that a pod is gone."""
+    return isinstance(reply.body, dict) and maybe(text, reply.body.get("detail")) is not None
 
 
 def _words(reply: Reply) -> str:

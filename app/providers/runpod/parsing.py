@@ -32,6 +32,7 @@ ANYWHERE = "ANY"
 
 _MIB_PER_GB = 1024
 _DISK_MICROS_PER_GB_MONTH = 100_000
+_HOURS_PER_MONTH = 720
 _SSH_PORT = 22
 _IN_COUNTRY = frozenset({"US", "CA"})
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
@@ -167,7 +168,7 @@ def parse_machine(value: object) -> Machine:
         status_message=said,
         connection=_connection(item, ports) if status is MachineStatus.RUNNING else None,
         ports=ports,
-        price_micros_per_hour=maybe(price_micros, item.get("cost")),
+        price_micros_per_hour=_price(item),
         created_at=maybe(_moment, item.get("createdAt")),
     )
 
@@ -218,6 +219,16 @@ def _ports(runtime: Mapping[str, object]) -> dict[int, tuple[str, int]]:
         if row.get("type") == "tcp" and inner and outer and address:
             found[inner] = (address, outer)
     return found
+
+
+def _price(item: Mapping[str, object]) -> int | None:
+    """Return what a pod costs by the hour. Storage is not in what is told; a stopped pod's container disk is free."""
+    gpus = maybe(price_micros, item.get("cost"))
+    if not gpus:
+        return gpus
+    volume = (maybe(mapping, (maybe(mapping, item.get("mounts")) or {}).get("persistent")) or {}).get("size")
+    gb = sum(maybe(whole, size) or 0 for size in (item.get("disk"), volume))
+    return gpus + -(-gb * _DISK_MICROS_PER_GB_MONTH // _HOURS_PER_MONTH)
 
 
 def _availability(where: Mapping[str, object]) -> str:
