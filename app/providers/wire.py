@@ -55,6 +55,7 @@ _ANSWERS: Mapping[str, tuple[type[ProviderError], ...]] = MappingProxyType(
         "resume": (*_ALWAYS, Gone, NotYet, NoCapacity, QuotaExceeded, OutcomeUnknown),
         "destroy": (*_ALWAYS, Gone, NotYet, OutcomeUnknown),
         "ensure_ssh_key": (*_ALWAYS, Rejected, OutcomeUnknown),
+        "machine_cost": (*_ALWAYS, Gone),
         "ensure_environment": (*_ALWAYS, Rejected, OutcomeUnknown),
         "remove_ssh_key": (*_ALWAYS, Gone, OutcomeUnknown),
     }

@@ -85,12 +85,20 @@ def _garbage(body: bytes, mode: str) -> Response:
         case "types":
             content = json.dumps(_retyped(json.loads(body or b"null"))).encode()
         case "duplicate_keys":
-            content = b'{"success":false,' + body.lstrip()[1:] if body.lstrip().startswith(b"{") else body + body
+            content = _repeated(body)
         case "huge":
             return StreamingResponse(_padded(body), media_type="application/json")
         case _:
             content = body[: len(body) // 2]
     return Response(content, media_type="application/json")
+
+
+def _repeated(body: bytes) -> bytes:
+    """Return an object with its first key standing twice; anything else stands twice itself."""
+    value = json.loads(body or b"null")
+    if not isinstance(value, dict) or not value:
+        return body + body
+    return b"{" + json.dumps(next(iter(value))).encode() + b":null," + body.lstrip()[1:]
 
 
 def _retyped(value: Any) -> Any:  # noqa: ANN401 - any JSON

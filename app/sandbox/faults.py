@@ -19,6 +19,7 @@ Offers (``create``):
     ``price_changed``          the price went up 25 % since it was listed
     ``offer_gone``             refused as taken though still listed
     ``offer_drained``          refused and off the market; on ``list_offers``: nothing is on offer
+    On ``start`` of a hibernated machine the last two mean that its GPU is taken (Hyperstack).
 
 Machines (``create``):
     ``never_boots``            boots without end; ``mode`` ``failed`` ends in the cloud's failed state instead
@@ -53,7 +54,8 @@ KINDS = ANSWERS | OFFERS | MACHINES | {"delete_fails"}
 
 OPERATIONS = frozenset({
     "list_offers", "create", "list_machines", "get_machine", "stop", "start", "reboot", "label", "change_bid",
-    "destroy", "list_keys", "add_key", "remove_key", "attach_key", "charges", "account", "images",
+    "destroy", "hibernate", "list_environments", "add_environment", "list_keys", "add_key", "remove_key", "attach_key",
+    "charges", "account", "images",
 }) | frozenset(f"stripe.{call}" for call in (
     "create_customer", "list_customers", "get_customer", "update_customer", "delete_customer",
     "list_payment_methods", "get_payment_method", "update_payment_method", "attach_payment_method",

@@ -66,6 +66,21 @@ class Fleet:
         machine.discharge("gpu", at=at)
         self._move(machine, self._stop)
 
+    def hibernate(self, machine: Machine, *, seconds: float, disk_micros_per_hour: int, at: datetime) -> None:
+        """Save a machine and free its GPU; nothing costs while it is being saved, then the saved disk does."""
+        machine.stage = Stage.HIBERNATING
+        machine.discharge("gpu", at=at)
+
+        async def save(machine: Machine) -> None:
+            await self._close_host(machine)
+            await self._clock.sleep(seconds)
+            machine.stage, machine.endpoint = Stage.HIBERNATED, None
+            machine.charge("disk", disk_micros_per_hour, at=self._clock.now())
+            release, machine.release = machine.release, lambda: None
+            release()
+
+        self._move(machine, save)
+
     def reboot(self, machine: Machine, *, at: datetime) -> None:
         """Restart a machine; it costs throughout."""
         self.boot(machine, at=at)

@@ -21,6 +21,8 @@ class Stage(StrEnum):
     RUNNING = "running"
     STOPPING = "stopping"
     STOPPED = "stopped"
+    HIBERNATING = "hibernating"
+    HIBERNATED = "hibernated"
     FAILED = "failed"
     TERMINATING = "terminating"
     TERMINATED = "terminated"

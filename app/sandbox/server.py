@@ -25,6 +25,7 @@ from app.sandbox.config import SandboxConfig
 from app.sandbox.control import Control
 from app.sandbox.faults import Faults
 from app.sandbox.fleet import Fleet
+from app.sandbox.hyperstack.cloud import HyperstackCloud
 from app.sandbox.lambda_cloud.cloud import LambdaCloud
 from app.sandbox.limits import Limiter
 from app.sandbox.machines import Truth
@@ -47,7 +48,13 @@ class Sandbox:
         self._temporary_home = temporary_home
         vast = VastCloud(world, at=at)
         self._desk = DeskCloud(world, at=at)
-        self._clouds: tuple[Cloud, ...] = (vast, LambdaCloud(world, at=at), RunpodCloud(world, at=at), self._desk)
+        self._clouds: tuple[Cloud, ...] = (
+            vast,
+            LambdaCloud(world, at=at),
+            RunpodCloud(world, at=at),
+            HyperstackCloud(world, at=at),
+            self._desk,
+        )
         self.accidents = Accidents(world, vast)
         self.stripe = StripeAccount(world, path=None if temporary_home else home / "stripe.jsonl")
         self.price_sheet = home / "price-sheet.toml"

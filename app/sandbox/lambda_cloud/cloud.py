@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast
 from starlette.requests import Request
 from starlette.routing import Route
 
+from app.sandbox.addresses import free_address
 from app.sandbox.answers import Refusal
 from app.sandbox.clouds import Call, Cloud
 from app.sandbox.gpus import gpu_facts
@@ -18,13 +19,15 @@ from app.sandbox.lambda_cloud.errors import lambda_error, no_capacity, not_found
 from app.sandbox.lambda_cloud.images import image_rows
 from app.sandbox.lambda_cloud.instances import MICROS_PER_CENT, Instance, instance_row, region_row, type_row
 from app.sandbox.lambda_cloud.keys import NamedKeys
-from app.sandbox.lambda_cloud.launching import Wanted, check_image, free_address, read_wanted
+from app.sandbox.lambda_cloud.launching import Wanted, check_image, read_wanted
 from app.sandbox.lambda_cloud.market import InstanceType, TypeBook, built_in_types, read_types
 from app.sandbox.limits import Pace
 from app.sandbox.machines import Stage
 from app.sandbox.world import Steps, World
 
 _NAME_MAX = 64
+_NET = 77
+"""Machines have loopback addresses of 127.77.0.0/16."""
 _PACE = Pace("lambda", 1)
 _LAUNCH_PACE = Pace("lambda launch", 12)
 _ERRORS = {
@@ -177,7 +180,7 @@ class LambdaCloud(Cloud):
     def _free_address(self) -> str:
         taken = {machine.address for machine in self.machines() if machine.alive}
         try:
-            return free_address(self.world.random, self.world.config.ssh_port, taken)
+            return free_address(self.world.random, net=_NET, port=self.world.config.ssh_port, taken=taken)
         except OSError as error:
             raise lambda_error(500, "provider/internal-unavailable", str(error)) from None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +11,6 @@ from app.sandbox.lambda_cloud.market import REGIONS
 
 _NAME_MAX = 64
 _USER_DATA_MAX = 1024 * 1024
-_ADDRESSES_TRIED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +64,3 @@ def check_image(body: dict[str, Any], *, architecture: str, region: str) -> None
         return
     if not isinstance(wanted, dict) or find_image(wanted, architecture=architecture, region=region) is None:
         raise invalid_parameters("Invalid request data: image.")
-
-
-def free_address(chance: random.Random, port: int, taken: set[str]) -> str:
-    """Return a loopback address of 127.77.0.0/16 on which the port can be had.
-
-    Raises:
-        OSError: none of many tried.
-    """
-    for _ in range(_ADDRESSES_TRIED):
-        address = f"127.77.{chance.randrange(0, 256)}.{chance.randrange(1, 255)}"
-        if address in taken:
-            continue
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((address, port))
-            except OSError:
-                continue
-        return address
-    raise OSError(f"no loopback address of 127.77.0.0/16 has port {port} free")

@@ -23,9 +23,10 @@ from app.providers import (
     VastProvider,
     WireOptions,
 )
+from app.providers.hyperstack import HyperstackProvider
 from app.sandbox import Fault, Sandbox, SandboxConfig
 
-CLOUDS = ["vast", "lambda", "manual", "runpod"]
+CLOUDS = ["vast", "lambda", "manual", "runpod", "hyperstack"]
 KEEPS_KEYS = {"vast", "lambda", "hyperstack"}
 """Where keys are the cloud account's; elsewhere each machine is ordered with its own."""
 OPEN_MARKET = {"vast"}
@@ -117,6 +118,13 @@ def adapter(name: str, sandbox: Sandbox, options: WireOptions, *, api_key: str |
             )
         case "runpod":
             return RunpodProvider(api_key=api_key or config.runpod_key, base_url=sandbox.url, options=options)
+        case "hyperstack":
+            return HyperstackProvider(
+                api_key=api_key or config.hyperstack_key,
+                base_url=f"{sandbox.url}/v1",
+                options=options,
+                ssh_port=config.ssh_port,
+            )
         case "manual":
             return ManualProvider(
                 sheet=sandbox.price_sheet,

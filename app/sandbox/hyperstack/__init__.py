@@ -1,0 +1,1 @@
+"""Hyperstack: flavors by region, environments, machines that hibernate."""
