@@ -1,19 +1,24 @@
-"""A market of a hundred thousand listings, made as a poll of a cloud makes them."""
+"""A market of a hundred thousand listings at five clouds, made as polls of clouds make them."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import cast
 
 from app.catalog.families import FAMILIES
 from app.catalog.refreshing import refresh_provider
+from app.kit.db import Database
 from app.kit.rls import WORKER
 from app.providers import Provider
 from app.providers.contract import Capability, Offer
 from benchmarks.ground import Ground, opened
 
-LISTINGS = 100_000
+CLOUDS = ("vast", "runpod", "lambda", "hyperstack", "modal")
+LISTINGS_EACH = 20_000
+LISTINGS = LISTINGS_EACH * len(CLOUDS)
 _POPULAR = ("rtx-4090", "rtx-3090", "h100-80gb", "a100-80gb")
 _PLACES = (("us-texas", "US"), ("us-oregon", "US"), ("de-berlin", "DE"), ("se-boden", "SE"), ("jp-tokyo", "JP"))
 _CAPABILITY = Capability(
@@ -33,27 +38,43 @@ _CAPABILITY = Capability(
 )
 
 
-class _Market:
+class Cloud:
     """A cloud that only tells what it has."""
 
-    capability = _CAPABILITY
-
-    async def list_offers(self) -> list[Offer]:
-        chance = random.Random(1)
+    def __init__(self, name: str) -> None:
+        """Make a cloud's offers."""
+        self.capability = replace(_CAPABILITY, name=name)
+        chance = random.Random(name)
         known = [family for family in FAMILIES if family.runs_usual_images]
         popular = [family for family in known if family.slug in _POPULAR]
-        return [
-            _offer(number, chance, chance.choice(popular if chance.random() < 0.6 else known).slug)
-            for number in range(LISTINGS)
+        slugs = [chance.choice(popular if chance.random() < 0.6 else known).slug for _ in range(LISTINGS_EACH)]
+        self.offers: Sequence[Offer] = [
+            replace(_offer(number, chance, slug), provider=name) for number, slug in enumerate(slugs)
         ]
+
+    async def list_offers(self) -> list[Offer]:
+        """Return all of them."""
+        return list(self.offers)
+
+    async def tell(self, db: Database, *, at: datetime) -> tuple[int, int]:
+        """Be polled; return how many listings were written and how many are gone."""
+        result = await refresh_provider(db, cast("Provider", self), at=at)
+        assert result.listings > len(self.offers) * 0.9, result
+        return result.written, result.gone
 
 
 async def fill(ground: Ground, url: str, *, at: datetime) -> None:
-    """Write the market into a database."""
+    """Write the market into a database; each cloud has failed launches, some more and some fewer."""
     async with opened(url, WORKER) as db:
-        result = await refresh_provider(db, cast("Provider", _Market()), at=at)
-    assert result.listings > LISTINGS * 0.9, result
-    await ground.execute(url, "VACUUM ANALYZE")
+        for name in CLOUDS:
+            await Cloud(name).tell(db, at=at)
+    tries = ", ".join(f"('{name}', {1000 + 150 * number})" for number, name in enumerate(CLOUDS))
+    await ground.execute(
+        url,
+        "INSERT INTO machine_health SELECT DISTINCT c.provider, l.family, l.spot, 50, 900000, 60, NULL::bigint, c.tries "
+        f"FROM listings l JOIN (VALUES {tries}) AS c(provider, tries) ON c.provider = l.provider",
+        "VACUUM ANALYZE",
+    )
 
 
 def _offer(number: int, chance: random.Random, slug: str) -> Offer:

@@ -11,8 +11,8 @@ then what has been quicker to come up, then the more reliable. Ceilings and what
 
 One statement finds them, exact for every disk size. The index keeps each (family, count, kind, provider) in order of
 its GPU price, and within such a branch ``tries`` is the same for all, so that GPU price x tries is a lower bound that
-grows along the walk. The first match of each branch tells which branches can matter; some more of these give an upper
-bound for the n-th best; nothing beyond that bound can be among the best n, so each walk stops there.
+grows along the walk. The first matches of the branches give an upper bound for the n-th best; nothing beyond that bound
+can be among the best n, so each walk stops there.
 """
 
 from __future__ import annotations
@@ -39,6 +39,12 @@ from app.kit.db import driver
 _DISK_GB_PER_SEED, _SEEDS_MAX = 25, 100
 """The bound is taken from more first matches for a larger disk, whose price tears the two orders further apart."""
 _BEYOND_ANY_PRICE = 2**62
+_FEW_KEYS = 4
+"""Of so many keys every branch is walked: to find out which of them matter would take as long."""
+
+
+ONE_PLAN, PLAN_AS_BEFORE = "SET LOCAL plan_cache_mode = force_generic_plan", "SET LOCAL plan_cache_mode TO DEFAULT"
+"""One plan serves all values, and to make another at each run would take three times as long as the run itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,10 @@ async def cheapest(session: AsyncSession, wanted: Wanted, *, at: datetime, limit
     An empty list means that nothing fits; see ``facets`` for what there is instead.
     """
     statement, values = cheapest_statement(wanted, at=at, limit=limit)
-    rows = await driver(session).fetch(statement, *values)
+    connection = driver(session)
+    await connection.execute(ONE_PLAN)
+    rows = await connection.fetch(statement, *values)
+    await connection.execute(PLAN_AS_BEFORE)
     return [
         Match(
             Listing(**{name: row[name] for name in LISTING_FIELDS}),
@@ -85,13 +94,7 @@ def cheapest_statement(wanted: Wanted, *, at: datetime, limit: int) -> tuple[str
     # Each branch gives ``limit`` seeds if it has them; where all together are fewer, there are no other matches.
     # OFFSET 0 keeps the last walk a walk, where the planner would rather join all listings with the branches.
     statement = f"""
-        WITH branches AS MATERIALIZED ({branches}),
-        firsts AS MATERIALIZED (
-            SELECT b.*, f.ranked, f.least
-            FROM branches b CROSS JOIN LATERAL ({walk} ORDER BY l.price_micros_per_hour LIMIT 1) f),
-        live AS MATERIALIZED (
-            SELECT * FROM firsts WHERE least <= COALESCE(
-                (SELECT ranked FROM firsts ORDER BY ranked OFFSET {count} - 1 LIMIT 1), {_BEYOND_ANY_PRICE})),
+        WITH {_live_sql(branches, walk, count, is_many=len(keys) > _FEW_KEYS)},
         seeds AS MATERIALIZED (
             SELECT s.ranked
             FROM live b CROSS JOIN LATERAL ({walk} ORDER BY l.price_micros_per_hour LIMIT {seeds}) s),
@@ -132,6 +135,19 @@ def _branches_sql(wanted: Wanted, parameters: Parameters, keys: list[tuple[str, 
         FROM unnest({columns}) AS k(family, gpu_count, spot) CROSS JOIN provider_states p
         LEFT JOIN machine_health h ON h.provider = p.provider AND h.family = k.family AND h.spot = k.spot
         WHERE {fresh_sql(wanted, parameters, at=at)}{named}"""  # noqa: S608 - as above
+
+
+def _live_sql(branches: str, walk: str, count: str, *, is_many: bool) -> str:
+    """Return the branches that can matter: of many those alone whose first match is not beyond the n-th first match."""
+    if not is_many:
+        return f"live AS MATERIALIZED ({branches})"
+    return f"""branches AS MATERIALIZED ({branches}),
+        firsts AS MATERIALIZED (
+            SELECT b.*, f.ranked, f.least
+            FROM branches b CROSS JOIN LATERAL ({walk} ORDER BY l.price_micros_per_hour LIMIT 1) f),
+        live AS MATERIALIZED (
+            SELECT * FROM firsts WHERE least <= COALESCE(
+                (SELECT ranked FROM firsts ORDER BY ranked OFFSET {count} - 1 LIMIT 1), {_BEYOND_ANY_PRICE}))"""  # noqa: S608 - as above
 
 
 def _walk_sql(wanted: Wanted, parameters: Parameters, *, at: datetime) -> str:

@@ -87,8 +87,8 @@ def _months() -> None:
             END IF;
             WHILE month <= past LOOP
                 name := to_char(month, '"price_months.m"YYYY"_"MM');
-                IF to_regclass(name) IS NULL THEN
-                    PERFORM pg_advisory_xact_lock(hashtext('price_months'));
+                IF to_regclass(name) IS NULL THEN  -- one at a time; whoever waited looks again
+                    LOCK TABLE public.price_history IN SHARE UPDATE EXCLUSIVE MODE;
                 END IF;
                 IF to_regclass(name) IS NULL THEN
                     EXECUTE format('CREATE TABLE %s (LIKE public.price_history) WITH (fillfactor = 90)', name);

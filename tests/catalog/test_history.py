@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from app.catalog.history import HISTORY_DAYS, forget_old_prices, list_prices, spot_discount_ppm
@@ -25,6 +26,16 @@ async def test_an_hour_keeps_its_minimum_and_the_last_median_and_p90_per_gpu(
     (point,) = await _points(api, at)
     assert (point.min_micros, point.median_micros, point.p90_micros) == (200_000, 350_000, 390_000)
     assert (point.hour, point.listings) == (at, 10)
+
+
+async def test_clouds_that_answer_at_once_in_a_new_month_make_its_partition_once(
+    worker, make_cloud, refresh, make_offer
+):
+    names = [f"p{number}" for number in range(8)]
+    results = await asyncio.gather(*(refresh(worker, make_cloud(name), [make_offer(provider=name)]) for name in names))
+    assert [result.status for result in results] == ["refreshed"] * 8
+    async with worker.begin_unscoped() as session:
+        assert await driver(session).fetchval("SELECT count(*) FROM price_history") == 8
 
 
 async def test_each_hour_region_and_kind_stands_apart(worker, api, cloud, refresh, make_offer, at):
