@@ -21,6 +21,7 @@ from app.machines.shell import (
     open_shell,
 )
 from app.machines.startup import LogChunk, read_log, start_script
+from app.machines.trying import try_out
 
 __all__ = [
     "AnswerTooLong",
@@ -49,4 +50,5 @@ __all__ = [
     "save_checkpoint",
     "set_authorized_keys",
     "start_script",
+    "try_out",
 ]

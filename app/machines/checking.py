@@ -89,9 +89,9 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The machine is not as sold, or not sound."""
+    """The machine is not as sold, or not sound, or (``startup_failed``) fails the customer's own probe."""
 
-    reason: Literal["gpu_mismatch", "gpu_check_failed"]
+    reason: Literal["gpu_mismatch", "gpu_check_failed", "startup_failed"]
     message: str
 
 

@@ -13,6 +13,7 @@ The machine is not trusted: what it says is bounded in size and time.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -74,6 +75,9 @@ class Answer:
 
 class Shell:
     """An open connection. ``host_key`` is the machine's fingerprint, to be kept and given at the next connect."""
+
+    latency_ms: int | None = None
+    """How long it took until the machine took the connection: about one way there and back."""
 
     def __init__(self, connection: asyncssh.SSHClientConnection, *, host_key: str) -> None:
         self.host_key = host_key
@@ -151,7 +155,9 @@ async def open_shell(
     except (asyncssh.Error, OSError) as error:
         raise Unreachable(f"no SSH: {error}"[:200]) from error
     try:
-        yield Shell(link, host_key=visitor.shown)
+        shell = Shell(link, host_key=visitor.shown)
+        shell.latency_ms = visitor.latency_ms
+        yield shell
     finally:
         await _hang_up(link)
 
@@ -179,7 +185,13 @@ class _Visitor(asyncssh.SSHClient):
 
     def __init__(self, known_host: str | None) -> None:
         self.shown = ""
+        self.latency_ms: int | None = None
         self._known_host = known_host
+        self._began = time.monotonic()
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:  # noqa: ARG002 - the signature is the library's
+        """Note how long the connection took."""
+        self.latency_ms = round((time.monotonic() - self._began) * 1000)
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002 - the signature is the library's
         """Trust on first use."""

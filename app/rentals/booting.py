@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,7 +11,17 @@ from app import catalog, wallet
 from app.kit.ids import AccountId, RentalId
 from app.kit.leases import bucket_name, fenced
 from app.kit.reconcile import Round
-from app.machines import Expectation, Failed, Floor, Passed, ShellError, set_authorized_keys, start_script
+from app.machines import (
+    Expectation,
+    Failed,
+    Floor,
+    Passed,
+    Shell,
+    ShellError,
+    set_authorized_keys,
+    start_script,
+    try_out,
+)
 from app.machines import check as check_machine
 from app.providers import Connection, Gone, Machine, MachineStatus
 from app.rentals import queries
@@ -57,7 +67,7 @@ async def boot(tools: Tools, this: Round, rental: RentalRow, attempt: AttemptRow
 async def check(tools: Tools, this: Round, rental: RentalRow, attempt: AttemptRow) -> str:
     """Look at the machine over SSH: is it what was sold? Then it is the customer's."""
     try:
-        found, host_key = await _inspect(tools, rental, attempt)
+        found = await _inspect(tools, rental, attempt)
     except ShellError as error:
         limits = tools.limits_for(attempt.provider)
         since = attempt.checking_at or attempt.created_at
@@ -66,7 +76,7 @@ async def check(tools: Tools, this: Round, rental: RentalRow, attempt: AttemptRo
         return await _wait(tools, this, rental, attempt)
     if isinstance(found, Failed):
         return await abandon(tools, this, rental, attempt, found.reason, message=found.message)
-    return await _run(tools, this, rental, attempt, found, host_key)
+    return await _run(tools, this, rental, attempt, found)
 
 
 async def _ask(tools: Tools, attempt: AttemptRow) -> Machine | None:
@@ -124,7 +134,16 @@ def connection_of(attempt: AttemptRow) -> Connection:
     return Connection(host=told["host"], port=told["port"], username=told["username"])
 
 
-async def _inspect(tools: Tools, rental: RentalRow, attempt: AttemptRow) -> tuple[Passed | Failed, str]:
+@dataclass(frozen=True, slots=True)
+class _Sound:
+    """A machine that passed, and what was learnt of it."""
+
+    passed: Passed
+    host_key: str
+    latency_ms: int | None
+
+
+async def _inspect(tools: Tools, rental: RentalRow, attempt: AttemptRow) -> _Sound | Failed:
     expected = _sold(Chosen.restored(attempt.listing))
     limits = tools.limits_for(attempt.provider)
     async with tools.open_shell(
@@ -134,11 +153,23 @@ async def _inspect(tools: Tools, rental: RentalRow, attempt: AttemptRow) -> tupl
         known_host=attempt.host_key,
     ) as shell:
         found = await check_machine(shell, expected)
-        if isinstance(found, Passed):
-            await set_authorized_keys(shell, [key["public_key"] for key in rental.ssh_keys])
-            if script := rental.launch["startup_script"]:
-                await start_script(shell, script=script, env=environment(tools.vault, rental))
-        return found, shell.host_key
+        if isinstance(found, Failed):
+            return found
+        if failed := await _try_out(tools, shell, rental):
+            return failed
+        await set_authorized_keys(shell, [key["public_key"] for key in rental.ssh_keys])
+        if script := rental.launch["startup_script"]:
+            await start_script(shell, script=script, env=environment(tools.vault, rental))
+        return _Sound(found, shell.host_key, shell.latency_ms)
+
+
+async def _try_out(tools: Tools, shell: Shell, rental: RentalRow) -> Failed | None:
+    """Run the rental's own probe, if it has one."""
+    probe = rental.launch.get("probe")
+    if probe is None:
+        return None
+    env = environment(tools.vault, rental)
+    return await try_out(shell, command=probe["command"], env=env, seconds=probe["timeout_seconds"])
 
 
 def _sold(chosen: Chosen) -> Expectation:
@@ -153,7 +184,7 @@ def _sold(chosen: Chosen) -> Expectation:
     )
 
 
-async def _run(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow, found: Passed, host_key: str) -> str:
+async def _run(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow, found: _Sound) -> str:
     """The machine has passed: from this moment on it is billed."""
     at = tools.clock.now()
     account_id, rental_id = AccountId(seen.account_id), RentalId(seen.id)
@@ -165,15 +196,15 @@ async def _run(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow, 
         if rental is None or row is None or row.status != "checking":
             return "moved_on"
         await wallet.start(session, account_id=account_id, rental_id=rental_id, at=at)
-        row.status, row.live_at, row.host_key = "live", at, host_key
-        row.gpus = _told_gpus(found)
+        row.status, row.live_at, row.host_key = "live", at, found.host_key
+        row.gpus = _told_gpus(found.passed)
         rental.running_at, rental.heartbeat_at = rental.running_at or at, at
         await begin_run(session, rental, attempt=row.number, at=at)
         rental.next_at, rental.keys_applied = None, seen.keys_version
         if rental.max_duration_seconds is not None:
             rental.stop_at = at + timedelta(seconds=rental.max_duration_seconds)
         await move(session, rental, Status.RUNNING, at=at, data={"attempt": row.number, "provider": row.provider})
-        await _note_launch(session, row, at=at)
+        await _note_launch(session, row, found, at=at)
     return "running"
 
 
@@ -185,7 +216,7 @@ def _told_gpus(found: Passed) -> list[dict[str, object]]:
     return [gpu | measured for gpu, measured in zip(gpus, figures, strict=True)]
 
 
-async def _note_launch(session: AsyncSession, row: AttemptRow, *, at: datetime) -> None:
+async def _note_launch(session: AsyncSession, row: AttemptRow, found: _Sound, *, at: datetime) -> None:
     await catalog.record_machine(
         session,
         fact_id=f"launch:{row.rental_id}:{row.number}",
@@ -196,4 +227,6 @@ async def _note_launch(session: AsyncSession, row: AttemptRow, *, at: datetime) 
         good=True,
         seconds=int((at - row.created_at).total_seconds()),
         at=at,
+        region_id=row.listing["region_id"],
+        latency_ms=found.latency_ms,
     )

@@ -158,6 +158,7 @@ async def _launch(session: AsyncSession, body: RentalCreate, *, account_id: Acco
         disk_gb=body.disk_gb or base.disk_gb,
         ports=tuple(dict.fromkeys((*base.ports, *body.ports))),
         startup_script=body.startup_script or base.startup_script,
+        probe=body.probe.stored() if body.probe else base.probe,
         env=body.environment,
     )
 

@@ -37,6 +37,8 @@ Reason = Literal[
 
 _CREATED_NOTHING = frozenset({"no_capacity", "provider_auth", "provider_quota", "rate_limited", "provider_error"})
 _BAD_HOST = frozenset({"gpu_check_failed", "gpu_mismatch", "host_lost", "gpu_fault"})
+_SAYS_NOTHING = frozenset({"rate_limited", "startup_failed"})
+"""Of the offer, to others: it was not tried, or it failed at a command that may itself be wrong."""
 OURS: frozenset[Reason] = frozenset({"provider_auth", "provider_quota"})
 """What is for us to mend, not for the cloud."""
 
@@ -115,12 +117,12 @@ def failure(reason: str, *, stage: str | None, message: str, provider_message: s
         "message": message,
         "provider_message": provider_message,
         "retryable": reason != "image_error",
-        "fault_party": "hourglass" if reason in OURS else "provider",
+        "fault_party": "hourglass" if reason in OURS else "customer" if reason == "startup_failed" else "provider",
     }
 
 
 async def _keep_away(session: AsyncSession, tools: Tools, row: AttemptRow, reason: str, *, at: datetime) -> None:
-    if reason == "rate_limited":
+    if reason in _SAYS_NOTHING:
         return
     limits = tools.limits_for(row.provider)
     await catalog.remember_failure(
@@ -149,4 +151,5 @@ async def _keep_away(session: AsyncSession, tools: Tools, row: AttemptRow, reaso
         good=False,
         seconds=int((at - row.created_at).total_seconds()),
         at=at,
+        region_id=row.listing["region_id"],
     )

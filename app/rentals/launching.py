@@ -16,6 +16,8 @@ class Launch:
     disk_gb: int = 20
     ports: tuple[int, ...] = ()
     startup_script: str | None = None
+    probe: Mapping[str, Any] | None = None
+    """``{"command", "timeout_seconds"}``: the customer's own check."""
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def stored(self) -> dict[str, Any]:
@@ -26,6 +28,7 @@ class Launch:
             "disk_gb": self.disk_gb,
             "ports": list(self.ports),
             "startup_script": self.startup_script,
+            "probe": None if self.probe is None else dict(self.probe),
             "env_names": sorted(self.env),
         }
 

@@ -32,6 +32,7 @@ from app.rentals.fencing import held_attempt, held_rental, look_again
 from app.rentals.giving_up import OURS, Reason, abandon, fail
 from app.rentals.launching import Launch
 from app.rentals.models import AttemptRow, RentalRow
+from app.rentals.probing import TRIES_MAX
 from app.rentals.requesting import environment
 from app.rentals.states import Stage, Status, move
 from app.rentals.tools import Tools
@@ -100,7 +101,7 @@ async def _next_listing(
 ) -> Chosen | None:
     if not attempts:
         return Chosen.restored(rental.listing)
-    if len(attempts) >= ATTEMPTS_MAX:
+    if len(attempts) >= ATTEMPTS_MAX or _own_probe_fails(attempts):
         return None
     ceiling = rental.rate + rental.rate * tools.limits.absorb_percent // 100
     asked = rental.wanted.get("max_price_micros_per_hour")
@@ -235,6 +236,12 @@ def order_for(tools: Tools, rental: RentalRow, attempt: AttemptRow) -> Order:
     )
 
 
+def _own_probe_fails(attempts: Sequence[AttemptRow]) -> bool:
+    return sum(attempt.reason == "startup_failed" for attempt in attempts) >= TRIES_MAX
+
+
 def _reason(attempts: Sequence[AttemptRow]) -> Reason:
     last = attempts[-1].reason if attempts else None
+    if last == "startup_failed":
+        return "startup_failed"
     return next((ours for ours in OURS if ours == last), "no_capacity")

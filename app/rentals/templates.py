@@ -17,6 +17,7 @@ from app.rentals import queries
 from app.rentals.errors import NameTaken, UnknownReference
 from app.rentals.launching import BUILT_IN, Launch
 from app.rentals.models import TemplateRow
+from app.rentals.probing import Probe
 from app.rentals.wishes import TemplateCreate, TemplateUpdate
 from app.web import etag
 from app.web.errors import Forbidden
@@ -35,6 +36,7 @@ class Template(Wire):
     image: str
     ports: list[int]
     startup_script: str | None
+    probe: Probe | None
     disk_gb: int
     created_at: TimeOut | None
 
@@ -112,7 +114,13 @@ async def add_template(
     Raises:
         NameTaken: another one, or a built-in one, has this name.
     """
-    launch = Launch(image=body.image, disk_gb=body.disk_gb, ports=tuple(body.ports), startup_script=body.startup_script)
+    launch = Launch(
+        image=body.image,
+        disk_gb=body.disk_gb,
+        ports=tuple(body.ports),
+        startup_script=body.startup_script,
+        probe=body.probe.stored() if body.probe else None,
+    )
     row = TemplateRow(
         account_id=account_id,
         id=TemplateId.new(),
@@ -134,6 +142,8 @@ async def update_template(session: AsyncSession, row: TemplateRow, body: Templat
     """
     changes: dict[str, Any] = {name: getattr(body, name) for name in body.model_fields_set}
     row.name = changes.pop("name", row.name)
+    if body.probe is not None:
+        changes["probe"] = body.probe.stored()
     row.launch = {**row.launch, **changes}
     row.version += 1
     await _save(session, row)
@@ -171,6 +181,7 @@ def _shown(template_id: str, name: str, launch: dict[str, Any], *, created_at: d
         image=launch["image"],
         ports=launch["ports"],
         startup_script=launch["startup_script"],
+        probe=launch.get("probe"),
         disk_gb=launch["disk_gb"],
         created_at=created_at,
     )

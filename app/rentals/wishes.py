@@ -11,6 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from app.machines import environment_file
 from app.rentals.schemas import RentalStatus
+from app.rentals.probing import Probe
 from app.web import Page
 from app.web.schemas import DecimalIn, Lines, Name, PositiveMoneyIn, Text, Wire
 
@@ -138,6 +139,7 @@ class RentalCreate(ListingWishes):
     """More environment, for values that matter. Both are stored sealed and never shown; only names are."""
     ports: Ports = Field(default_factory=list)
     startup_script: Script | None = None
+    probe: Probe | None = None
     ssh_key_ids: Annotated[list[Identifier], Field(max_length=KEYS_MAX)] | None = None
     ssh_public_keys: Annotated[list[KeyText], Field(max_length=KEYS_MAX)] | None = None
     """Instead of ids; without either, all keys of the account."""
@@ -230,6 +232,7 @@ class TemplateCreate(Wire):
     image: Image
     ports: Ports = Field(default_factory=list)
     startup_script: Script | None = None
+    probe: Probe | None = None
     disk_gb: DiskGb = 20
 
 
@@ -242,13 +245,14 @@ class TemplateUpdate(Wire):
     image: Image | None = None
     ports: Ports | None = None
     startup_script: Script | None = None
+    probe: Probe | None = None
     disk_gb: DiskGb | None = None
 
     @model_validator(mode="after")
     def _names_a_change(self) -> Self:
         _check_change(self)
-        if any(getattr(self, field) is None for field in self.model_fields_set - {"startup_script"}):
-            raise ValueError("can clear nothing but startup_script")
+        if any(getattr(self, field) is None for field in self.model_fields_set - {"startup_script", "probe"}):
+            raise ValueError("can clear nothing but startup_script and probe")
         return self
 
 
