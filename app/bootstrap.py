@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from prometheus_client import Counter, Histogram
-
+from app import clouds
 from app.kit.clock import Clock, SystemClock
 from app.kit.db import Database
 from app.kit.private_files import read_private
@@ -21,20 +18,12 @@ from app.kit.rls import API, AUTH, WORKER
 from app.kit.schema import role_url
 from app.kit.vault import Vault
 from app.mail import LogOutlet, Mailbox, Outlet, Smtp
-from app.providers import LambdaProvider, ManualProvider, Provider, RunpodProvider, VastProvider, WireOptions
-from app.rentals.tools import Limits, PlatformKey, Tools
+from app.rentals.tools import PlatformKey, Tools
 from app.settings import Settings, SettingsError
 from app.tenancy import Authenticator
 from app.topups import LiveKeyError, Stripe, TopupTools
 from app.web import Cursors, Limiter
 from app.web.principal import Authenticate
-
-_PROVIDER_CALLS = Counter(
-    "hourglass_provider_calls",
-    "HTTP calls to clouds and to Stripe by operation and outcome",
-    ["provider", "operation", "outcome"],
-)
-_PROVIDER_SECONDS = Histogram("hourglass_provider_call_seconds", "How long they took", ["provider", "operation"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +117,12 @@ def new_tools(settings: Settings) -> Tools:
     secret = secret_of(settings)
     return Tools(
         db=Database.connect(database_url(settings, WORKER), role="worker", pool_size=settings.worker_connections_max),
-        providers=_providers(settings),
+        providers=clouds.providers(settings, deployment=_deployment(settings, secret)),
         platform_key=PlatformKey.kept(settings.home / "platform_ssh_key", seed=_derived(secret, "platform ssh key")),
         vault=Vault(secret),
         clock=SystemClock(),
         deployment=_deployment(settings, secret),
-        limits_of=_limits_of(settings),
+        limits_of=clouds.limits(settings),
     )
 
 
@@ -205,7 +194,7 @@ def _stripe(settings: Settings) -> Stripe | None:
             base_url=settings.stripe_url,
             webhook_secrets=[secret.get_secret_value() for secret in settings.stripe_webhook_secrets],
             deployment=_deployment(settings, secret_of(settings)),
-            on_call=_count_call,
+            on_call=clouds.count_call,
         )
     except LiveKeyError as error:
         raise SettingsError(f"STRIPE_API_KEY does not go with STRIPE_URL: {error}.") from None
@@ -234,81 +223,6 @@ async def _close_stripe(topups: TopupTools) -> None:
 
 def _deployment(settings: Settings, secret: bytes) -> str:
     return settings.deployment or _derived(secret, "deployment").hex()[:8]
-
-
-def _providers(settings: Settings) -> dict[str, Provider]:
-    """Return an adapter for each cloud whose key is set."""
-    made = {
-        "vast": _vast(settings),
-        "lambda": _lambda(settings),
-        "runpod": _runpod(settings),
-        "manual": _desk(settings),
-    }
-    return {name: provider for name, provider in made.items() if provider is not None}
-
-
-def _vast(settings: Settings) -> Provider | None:
-    if (key := settings.vast_api_key) is None:
-        return None
-    url = settings.vast_url
-    return VastProvider(api_key=key.get_secret_value(), base_url=url, options=_options(url))
-
-
-def _lambda(settings: Settings) -> Provider | None:
-    if (key := settings.lambda_api_key) is None:
-        return None
-    url, port = settings.lambda_url, settings.lambda_ssh_port
-    return LambdaProvider(api_key=key.get_secret_value(), base_url=url, options=_options(url), ssh_port=port)
-
-
-def _runpod(settings: Settings) -> Provider | None:
-    if (key := settings.runpod_api_key) is None:
-        return None
-    url = settings.runpod_url
-    return RunpodProvider(api_key=key.get_secret_value(), base_url=url, options=_options(url))
-
-
-def _desk(settings: Settings) -> Provider | None:
-    sheet, url, token = settings.price_sheet, settings.desk_url, settings.desk_token
-    if sheet is None and url is None and token is None:
-        return None
-    if sheet is None or url is None or token is None:
-        raise SettingsError(
-            "HOURGLASS_PRICE_SHEET, HOURGLASS_DESK_URL and HOURGLASS_DESK_TOKEN go together: set all three."
-        )
-    return ManualProvider(sheet=sheet, token=token.get_secret_value(), base_url=url, options=_options(url))
-
-
-def _options(url: str) -> WireOptions:
-    """A cloud on this machine is not spared."""
-    return WireOptions(pace_factor=0.0 if _is_local(url) else 1.0, on_call=_count_call)
-
-
-def _limits_of(settings: Settings) -> dict[str, Limits]:
-    """A cloud on this machine answers at once: what it did not do in seconds it never will."""
-    urls = {
-        "vast": settings.vast_url,
-        "lambda": settings.lambda_url,
-        "runpod": settings.runpod_url,
-        "hyperstack": settings.hyperstack_url,
-        "modal": settings.modal_url,
-        "manual": settings.desk_url or "",
-    }
-    local = Limits(create_seconds=10, poll_seconds=0.5, unfound_seconds=60)
-    return {name: local for name, url in urls.items() if _is_local(url)}
-
-
-def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _count_call(provider: str, operation: str, outcome: str, seconds: float) -> None:
-    _PROVIDER_CALLS.labels(provider, operation, outcome).inc()
-    _PROVIDER_SECONDS.labels(provider, operation).observe(seconds)
 
 
 def _derived(secret: bytes, purpose: str) -> bytes:

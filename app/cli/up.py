@@ -42,6 +42,9 @@ SANDBOX_KEYS = {
     "vast_api_key": "sandbox-vast-key",
     "lambda_api_key": "sandbox-lambda-key",
     "runpod_api_key": "sandbox-runpod-key",
+    "hyperstack_api_key": "sandbox-hyperstack-key",
+    "modal_token_id": "ak-sandbox",
+    "modal_token_secret": "as-sandbox",
     "desk_token": "sandbox-desk-token",
 }
 SANDBOX_STRIPE_KEY, SANDBOX_STRIPE_SECRET = "sk_test_sandbox", "whsec_sandbox"
@@ -152,6 +155,9 @@ class _Supervisor:
             lambda_url=url,
             lambda_ssh_port=self._ports.machines,
             runpod_url=url,
+            hyperstack_url=f"{url}/v1",
+            hyperstack_ssh_port=self._ports.machines,
+            modal_url=f"http://127.0.0.1:{self._ports.modal}",
             price_sheet=self._home.path / "sandbox" / "price-sheet.toml",
             desk_url=f"{url}/desk",
             public_url=self._settings.public_url or self._url,
@@ -186,6 +192,7 @@ class _Supervisor:
     def _be_sandbox(self, settings: Settings) -> None:
         config = {
             "ssh_port": self._ports.machines,
+            "modal_port": self._ports.modal,
             "home": self._home.path / "sandbox",
             "stripe_key": SANDBOX_STRIPE_KEY,
             "stripe_webhook_secret": SANDBOX_STRIPE_SECRET,

@@ -29,8 +29,10 @@ from app.providers.errors import (
     Unavailable,
     Unsupported,
 )
+from app.providers.hyperstack import HyperstackProvider
 from app.providers.lambda_cloud import LambdaProvider
 from app.providers.manual import ManualProvider
+from app.providers.modal_cloud import ModalProvider
 from app.providers.runpod import RunpodProvider
 from app.providers.vast import VastProvider
 from app.providers.wire import OnCall, WireOptions
@@ -40,10 +42,12 @@ __all__ = [
     "Connection",
     "CostLine",
     "Gone",
+    "HyperstackProvider",
     "LambdaProvider",
     "Machine",
     "MachineStatus",
     "ManualProvider",
+    "ModalProvider",
     "NoCapacity",
     "NotYet",
     "Offer",

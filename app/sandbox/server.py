@@ -10,8 +10,9 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -35,6 +36,9 @@ from app.sandbox.stripe import StripeAccount, StripeControl
 from app.sandbox.vast.cloud import VastCloud
 from app.sandbox.world import CallRecord, World
 
+if TYPE_CHECKING:
+    from app.sandbox.modal_cloud.cloud import ModalCloud
+
 _STARTS_WITHIN_SECONDS = 10.0
 
 
@@ -55,10 +59,15 @@ class Sandbox:
             HyperstackCloud(world, at=at),
             self._desk,
         )
+        self._modal = _modal_cloud(world, at=at)
+        if self._modal is not None:
+            self._clouds = (*self._clouds, self._modal)
         self.accidents = Accidents(world, vast)
         self.stripe = StripeAccount(world, path=None if temporary_home else home / "stripe.jsonl")
         self.price_sheet = home / "price-sheet.toml"
         """What the desk's machines cost: written at the start."""
+        self.modal_url = ""
+        """Where Modal answers; nowhere without the ``modal`` package."""
         self.url = ""
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -135,6 +144,8 @@ class Sandbox:
         self._world.closing.set()
         await self._world.fleet.aclose()
         await self.stripe.aclose()
+        if self._modal is not None:
+            await self._modal.aclose()
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await self._serving
@@ -161,8 +172,21 @@ class Sandbox:
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         await asyncio.wait_for(self._server.ready.wait(), _STARTS_WITHIN_SECONDS)
+        if self._modal is not None:
+            self.modal_url = await self._modal.start(host, self._world.config.modal_port)
         self.price_sheet.write_text(self._desk.sheet(self._world.clock.now()), encoding="utf-8")
         self.stripe.start(self.url)
+
+
+def _modal_cloud(world: World, *, at: datetime) -> ModalCloud | None:
+    """Return Modal, whose wire is in its own package; without the package there is no such cloud."""
+    try:
+        from app.sandbox.modal_cloud.cloud import ModalCloud  # noqa: PLC0415 - the package is an extra
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] not in {"modal", "modal_proto", "grpclib"}:
+            raise
+        return None
+    return ModalCloud(world, at=at)
 
 
 class _Server(uvicorn.Server):
