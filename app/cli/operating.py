@@ -59,7 +59,10 @@ def worker() -> None:
 def sandbox(
     host: str = "127.0.0.1",
     port: Annotated[int | None, typer.Option(help="Where the clouds answer; HOURGLASS_PORT + 1 without.")] = None,
-    ssh_port: Annotated[int | None, typer.Option(help="SSH of Lambda machines; HOURGLASS_PORT + 2 without.")] = None,
+    ssh_port: Annotated[
+        int | None, typer.Option(help="SSH of machines with addresses of their own; HOURGLASS_PORT + 2 without.")
+    ] = None,
+    modal_port: Annotated[int | None, typer.Option(help="Where Modal answers; HOURGLASS_PORT + 4 without.")] = None,
     market: Annotated[Path | None, typer.Option(help="A folder with vast-offers.csv and lambda-types.csv.")] = None,
     stripe_webhooks: Annotated[str | None, typer.Option(metavar="URL", help="Where Stripe's events are sent.")] = None,
     stripe_pages: Annotated[str | None, typer.Option(metavar="URL", help="Where browsers find Stripe's pages.")] = None,
@@ -73,6 +76,7 @@ def sandbox(
     ports = Ports.following(settings.port)
     config = {
         "ssh_port": ssh_port or ports.machines,
+        "modal_port": modal_port or ports.modal,
         "market": market,
         "stripe_webhook_url": stripe_webhooks,
         "stripe_pages_url": stripe_pages,
