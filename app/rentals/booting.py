@@ -29,6 +29,7 @@ from app.rentals.asking import Chosen
 from app.rentals.fencing import held_rental, look_again
 from app.rentals.giving_up import Reason, abandon
 from app.rentals.models import AttemptRow, RentalRow
+from app.rentals.recovering import ends_at, note_recovery
 from app.rentals.requesting import environment
 from app.rentals.runs import begin_run
 from app.rentals.states import Stage, Status, move
@@ -198,11 +199,11 @@ async def _run(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow, 
         await wallet.start(session, account_id=account_id, rental_id=rental_id, at=at)
         row.status, row.live_at, row.host_key = "live", at, found.host_key
         row.gpus = _told_gpus(found.passed)
-        rental.running_at, rental.heartbeat_at = rental.running_at or at, at
+        await note_recovery(session, rental, row, at=at)
         await begin_run(session, rental, attempt=row.number, at=at)
         rental.next_at, rental.keys_applied = None, seen.keys_version
-        if rental.max_duration_seconds is not None:
-            rental.stop_at = at + timedelta(seconds=rental.max_duration_seconds)
+        rental.running_at, rental.heartbeat_at = rental.running_at or at, at
+        rental.stop_at = ends_at(rental, at=at)
         await move(session, rental, Status.RUNNING, at=at, data={"attempt": row.number, "provider": row.provider})
         await _note_launch(session, row, found, at=at)
     return "running"

@@ -159,6 +159,7 @@ async def _launch(session: AsyncSession, body: RentalCreate, *, account_id: Acco
         ports=tuple(dict.fromkeys((*base.ports, *body.ports))),
         startup_script=body.startup_script or base.startup_script,
         probe=body.probe.stored() if body.probe else base.probe,
+        **body.on_interruption(base),
         env=body.environment,
     )
 

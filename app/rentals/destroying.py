@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.reconcile import Round
 from app.providers import Gone, MachineStatus, Provider, ProviderError
-from app.rentals import queries
+from app.rentals import finding
 from app.rentals.fencing import held_attempt
 from app.rentals.models import AttemptRow, RentalRow
+from app.rentals.runs import note_run
 from app.rentals.states import Stage, Status, move
 from app.rentals.tools import Tools
 
@@ -30,7 +31,7 @@ class Doomed(NamedTuple):
 async def find(tools: Tools, this: Round, limit: int) -> list[Doomed]:
     """Return doomed attempts that are due for a look."""
     async with tools.db.begin_unscoped() as session:
-        found = await queries.find_doomed(session, at=this.at, buckets=this.holding.buckets, limit=limit)
+        found = await finding.find_doomed(session, at=this.at, buckets=this.holding.buckets, limit=limit)
     return [Doomed(*row) for row in found]
 
 
@@ -115,6 +116,7 @@ async def _finish(tools: Tools, this: Round, item: Doomed, *, outcome: str) -> s
         if rental is None or row is None or row.status != "doomed":
             return "moved_on"
         _mark_gone(row, at=at)
+        await note_run(session, row, good=row.reason is None, at=at)
         await _end_with(session, rental, row, at=at)
     return outcome
 

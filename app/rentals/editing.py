@@ -8,16 +8,17 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.events import Event, record
+from app.kit.clock import whole_seconds
 from app.kit.errors import InvalidState, NotFound
 from app.kit.ids import AccountId
 from app.rentals import queries
 from app.rentals.models import RentalRow, SshKeyRow
-from app.rentals.states import Status
+from app.rentals.states import TERMINAL, Status
 from app.rentals.views import known_id
 from app.rentals.wishes import KEYS_MAX, YEAR_SECONDS, RentalUpdate
 from app.web.errors import ValidationFailed
 
-_BEFORE_THE_END = frozenset({Status.PROVISIONING, Status.RUNNING})
+_BEFORE_THE_END = frozenset(Status) - TERMINAL - {Status.STOPPING}
 
 
 async def lock(session: AsyncSession, rental_id: str, *, account_id: AccountId) -> RentalRow:
@@ -111,13 +112,13 @@ async def remove_key(session: AsyncSession, row: RentalRow, key_id: str, *, acto
 
 def _limit(row: RentalRow, seconds: int | None, *, at: datetime) -> None:
     _require_before_the_end(row)
-    if row.running_at is not None and row.stop_at is not None and row.stop_at <= at:
+    if row.stop_at is not None and row.stop_at <= at:
         raise InvalidState("The rental has reached its end.")
-    if row.running_at is not None:
-        stop_at = None if seconds is None else row.running_at + timedelta(seconds=seconds)
-        if stop_at is not None and stop_at <= at:
-            raise _refused("/max_duration_seconds", "must be more than has run already")
-        row.stop_at = stop_at
+    ran = row.ran_seconds + (0 if row.run_since is None else whole_seconds(row.run_since, at))
+    if seconds is not None and row.running_at is not None and seconds <= ran:
+        raise _refused("/max_duration_seconds", "must be more than has run already")
+    if row.run_since is not None:
+        row.stop_at = None if seconds is None else row.run_since + timedelta(seconds=seconds - row.ran_seconds)
     row.max_duration_seconds = seconds
 
 

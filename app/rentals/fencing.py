@@ -10,7 +10,7 @@ from app.kit.leases import bucket_name, fenced
 from app.kit.reconcile import Round
 from app.rentals import queries
 from app.rentals.models import AttemptRow, RentalRow
-from app.rentals.states import Status
+from app.rentals.states import PLACED
 from app.rentals.tools import Tools
 
 
@@ -18,7 +18,7 @@ async def held_rental(session: AsyncSession, this: Round, seen: RentalRow) -> Re
     """Lock a rental under the worker's fence; None when it is no longer to be placed."""
     await fenced(session, this.holding, [bucket_name(seen.bucket)])
     rental = await queries.lock_rental(session, account_id=seen.account_id, rental_id=seen.id)
-    return rental if rental is not None and rental.status == Status.PROVISIONING else None
+    return rental if rental is not None and rental.status in PLACED else None
 
 
 async def held_attempt(

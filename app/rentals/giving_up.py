@@ -14,7 +14,8 @@ from app.kit.reconcile import Round
 from app.rentals import queries
 from app.rentals.fencing import held_attempt
 from app.rentals.models import AttemptRow, RentalRow
-from app.rentals.states import Stage, Status, move
+from app.rentals.runs import close_meter
+from app.rentals.states import PLACED, Stage, Status, move
 from app.rentals.tools import Tools
 
 Reason = Literal[
@@ -33,6 +34,7 @@ Reason = Literal[
     "host_lost",
     "gpu_fault",
     "rate_limited",
+    "interrupted_no_capacity",
 ]
 
 _CREATED_NOTHING = frozenset({"no_capacity", "provider_auth", "provider_quota", "rate_limited", "provider_error"})
@@ -41,6 +43,7 @@ _SAYS_NOTHING = frozenset({"rate_limited", "startup_failed"})
 """Of the offer, to others: it was not tried, or it failed at a command that may itself be wrong."""
 OURS: frozenset[Reason] = frozenset({"provider_auth", "provider_quota"})
 """What is for us to mend, not for the cloud."""
+_NOT_REPLACED = "The machine was taken back, and no other was to be had in time."
 
 
 async def abandon(
@@ -93,16 +96,18 @@ def doom(row: AttemptRow, *, at: datetime, reason: str | None, message: str, not
 
 
 async def fail(tools: Tools, this: Round, seen: RentalRow, reason: Reason, *, message: str) -> str:
-    """End a rental that never ran: the hold goes back in full, nothing is charged."""
+    """End a rental that has no machine: the hold goes back. One that never ran is charged nothing, else what it ran."""
     at = tools.clock.now()
     account_id, rental_id = AccountId(seen.account_id), RentalId(seen.id)
     async with tools.db.begin_unscoped() as session:
         await fenced(session, this.holding, [bucket_name(seen.bucket)])
         await wallet.lock(session, account_id=account_id)
         rental = await queries.lock_rental(session, account_id=account_id, rental_id=rental_id)
-        if rental is None or rental.status != Status.PROVISIONING:
+        if rental is None or rental.status not in PLACED:
             return "moved_on"
-        await wallet.close(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=at)
+        if rental.interrupted_at is not None:
+            reason, message = "interrupted_no_capacity", _NOT_REPLACED
+        await close_meter(session, rental, end=at, at=at, because=reason)
         rental.next_at, rental.ended_at, rental.settled_at = None, at, at
         rental.failure = failure(reason, stage=rental.stage, message=message)
         await move(session, rental, Status.FAILED, at=at, data={"reason": reason})

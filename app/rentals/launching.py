@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+TIMEOUT_ON_INTERRUPT_SECONDS: Final = 60
+RECOVERY_SECONDS: Final = 900
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
@@ -16,6 +19,13 @@ class Launch:
     disk_gb: int = 20
     ports: tuple[int, ...] = ()
     startup_script: str | None = None
+    on_interrupt: str | None = None
+    """A script that saves what it can before the cloud takes the machine back."""
+    timeout_on_interrupt: int = TIMEOUT_ON_INTERRUPT_SECONDS
+    checkpoint_uri: str | None = None
+    """Where that script saves to and the startup script finds it: told to both, not looked at."""
+    recovery_seconds: int = RECOVERY_SECONDS
+    """How long another machine is looked for."""
     probe: Mapping[str, Any] | None = None
     """``{"command", "timeout_seconds"}``: the customer's own check."""
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -29,6 +39,10 @@ class Launch:
             "ports": list(self.ports),
             "startup_script": self.startup_script,
             "probe": None if self.probe is None else dict(self.probe),
+            "on_interrupt": self.on_interrupt,
+            "timeout_on_interrupt": self.timeout_on_interrupt,
+            "checkpoint_uri": self.checkpoint_uri,
+            "recovery_seconds": self.recovery_seconds,
             "env_names": sorted(self.env),
         }
 

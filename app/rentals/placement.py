@@ -26,15 +26,16 @@ from app.providers import (
     Rejected,
     Unauthorized,
 )
-from app.rentals import booting, queries
+from app.rentals import booting, finding, queries
 from app.rentals.asking import Chosen, restored_wanted
 from app.rentals.fencing import held_attempt, held_rental, look_again
 from app.rentals.giving_up import OURS, Reason, abandon, fail
 from app.rentals.launching import Launch
 from app.rentals.models import AttemptRow, RentalRow
 from app.rentals.probing import TRIES_MAX
+from app.rentals.recovering import SEARCH_SECONDS, find_elsewhere, last_lost, present_search
 from app.rentals.requesting import environment
-from app.rentals.states import Stage, Status, move
+from app.rentals.states import PLACED, Stage, Status, move
 from app.rentals.tools import Tools
 
 ATTEMPTS_MAX = 8
@@ -58,7 +59,7 @@ class Item(NamedTuple):
 async def find(tools: Tools, this: Round, limit: int) -> list[Item]:
     """Return rentals that are to be placed and due for a look."""
     async with tools.db.begin_unscoped() as session:
-        found = await queries.find_to_place(session, at=this.at, buckets=this.holding.buckets, limit=limit)
+        found = await finding.find_to_place(session, at=this.at, buckets=this.holding.buckets, limit=limit)
     return [Item(*row) for row in found]
 
 
@@ -67,7 +68,7 @@ async def step(tools: Tools, this: Round, item: Item) -> str:
     async with tools.db.begin_unscoped() as session:
         rental = await queries.find_rental(session, account_id=item.account_id, rental_id=item.rental_id)
         attempt = await queries.find_alive(session, account_id=item.account_id, rental_id=item.rental_id)
-    if rental is None or rental.status != Status.PROVISIONING:
+    if rental is None or rental.status not in PLACED or rental.stage == Stage.CHECKPOINTING:
         return "moved_on"
     if rental.deadline_at <= tools.clock.now():
         return await _out_of_time(tools, this, rental, attempt)
@@ -91,6 +92,9 @@ async def _choose(tools: Tools, this: Round, seen: RentalRow) -> str:
         chosen = await _next_listing(session, tools, rental, tried, at=at)
         if chosen is not None:
             attempt = await _intend(session, tools, rental, chosen, at=at)
+    if chosen is None and rental.interrupted_at is not None and len(present_search(tried)) < ATTEMPTS_MAX:
+        await look_again(tools, this, seen, at=at + timedelta(seconds=SEARCH_SECONDS))
+        return "nothing_yet"
     if chosen is None:
         return await fail(tools, this, seen, _reason(tried), message="No listing is left that fits.")
     return await _create(tools, this, seen, attempt)
@@ -101,7 +105,8 @@ async def _next_listing(
 ) -> Chosen | None:
     if not attempts:
         return Chosen.restored(rental.listing)
-    if len(attempts) >= ATTEMPTS_MAX or _own_probe_fails(attempts):
+    searched = present_search(attempts)
+    if len(searched) >= ATTEMPTS_MAX or _own_probe_fails(searched):
         return None
     ceiling = rental.rate + rental.rate * tools.limits.absorb_percent // 100
     asked = rental.wanted.get("max_price_micros_per_hour")
@@ -109,9 +114,11 @@ async def _next_listing(
         rental.wanted,
         max_price_micros_per_hour=min(ceiling, asked) if asked else ceiling,
         exclude_listing_ids=tuple(
-            attempt.listing["listing_id"] for attempt in attempts if attempt.reason != "rate_limited"
+            attempt.listing["listing_id"] for attempt in searched if attempt.reason != "rate_limited"
         ),
     )
+    if (lost := last_lost(attempts)) is not None:
+        return await find_elsewhere(session, wanted, lost, at=at)
     matches = await catalog.cheapest(session, wanted, at=at, limit=1)
     return Chosen.of(matches[0]) if matches else None
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.kit.clock import whole_seconds
 from app.kit.db import driver
 from app.kit.errors import InvalidState
 from app.kit.ids import AccountId
 from app.rentals import queries
+from app.rentals.models import RunRow
+from app.rentals.runs import list_runs
 from app.rentals.schemas import Rate
 from app.rentals.views import Seen
 from app.web.schemas import MoneyOut, TimeOut, Wire
@@ -43,6 +48,20 @@ class ReceiptLine(Wire):
     description: str
 
 
+class Stretch(Wire):
+    """A stretch of the rental's time, from the first moment that it ran to its end."""
+
+    kind: Literal["ran", "hibernated", "gap"]
+    """Only a gap, in which it had no machine, is not billed."""
+    began_at: TimeOut
+    ended_at: TimeOut
+    seconds: int
+    attempt: int | None
+    """On whose machine."""
+    rate_per_hour: MoneyOut
+    ended_because: str | None
+
+
 class Receipt(Wire):
     """What a rental cost, and why."""
 
@@ -62,6 +81,7 @@ class Receipt(Wire):
     """``charged`` less ``refunded``."""
     overrun_seconds: int
     """Seconds that ran past the reserve, because we were late: not charged."""
+    stretches: list[Stretch]
     lines: list[ReceiptLine]
     next_after_seq: int | None
     """For the lines that follow; null when these are the last."""
@@ -92,8 +112,47 @@ async def receipt_of(session: AsyncSession, seen: Seen, query: ReceiptQuery, *, 
         refunded=hold.refunded,
         total=hold.meter.charged - hold.refunded,
         overrun_seconds=hold.meter.overrun_seconds,
+        stretches=_stretches(await list_runs(session, account_id=account_id, rental_id=row.id), ended_at=row.ended_at),
         lines=shown,
         next_after_seq=shown[-1].seq if len(lines) > len(shown) else None,
+    )
+
+
+def _stretches(runs: Sequence[RunRow], *, ended_at: datetime | None) -> list[Stretch]:
+    """Return the runs with the gaps between and after them."""
+    told: list[Stretch] = []
+    end = None
+    for run in runs:
+        if end is not None and end < run.began_at:
+            told.append(_gap(end, run.began_at))
+        end = run.ended_at or run.began_at
+        told.append(_ran(run, end))
+    if end is not None and ended_at is not None and end < ended_at:
+        told.append(_gap(end, ended_at))
+    return told
+
+
+def _ran(run: RunRow, ended_at: datetime) -> Stretch:
+    return Stretch(
+        kind=run.kind,  # type: ignore[arg-type]
+        began_at=run.began_at,
+        ended_at=ended_at,
+        seconds=whole_seconds(run.began_at, ended_at),
+        attempt=run.attempt,
+        rate_per_hour=run.rate,
+        ended_because=run.ended_because,
+    )
+
+
+def _gap(began_at: datetime, ended_at: datetime) -> Stretch:
+    return Stretch(
+        kind="gap",
+        began_at=began_at,
+        ended_at=ended_at,
+        seconds=whole_seconds(began_at, ended_at),
+        attempt=None,
+        rate_per_hour=0,
+        ended_because=None,
     )
 
 

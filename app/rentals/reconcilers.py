@@ -7,8 +7,10 @@ For each: which rows, which sentence becomes true, why twice is harmless, what i
 - destroying: ``doomed`` attempts lose their machine and are seen to. Twice: an unknown machine is gone. Never: our cost.
 - ending: running rentals past ``stop_at`` or with no money left are stopped. Twice: a stop of the stopped is nothing.
   Never: the capture is clamped to the hold, the rest is our cost.
-- watching, one item a cloud: running rentals have a fresh heartbeat or end as ``host_lost``. Twice: a newer pulse.
-  Never: a dead host is billed until its money ends.
+- watching, one item a cloud: running rentals have a fresh heartbeat, are interrupted, or end as ``host_lost``. Twice: a
+  newer pulse. Never: a dead host is billed until its money ends.
+- checkpointing: on machines that are about to be taken back the customer's script has run, as far as time allowed, and
+  the machine is doomed. Twice: the script runs once, the second waits for it. Never: no checkpoint, no other machine.
 - sweeping, one item a cloud: no machine with our marker is without an owner. Twice: destroy is idempotent. Never: our cost.
 - tending: customers' keys on the machine equal the row's, the startup script's output is in the log. Twice: the same
   file, and pieces keyed by offset. Never: late keys, late logs.
@@ -25,7 +27,7 @@ import structlog
 from prometheus_client import Gauge
 
 from app.kit.reconcile import Reconciler, Round
-from app.rentals import destroying, invariants, placement, stopping, sweeping, tending
+from app.rentals import destroying, interrupting, invariants, placement, stopping, sweeping, tending
 from app.rentals.tools import Tools
 from app.rentals.watching import Watch, watch
 
@@ -42,6 +44,7 @@ def reconcilers(tools: Tools) -> list[Reconciler]:
         destroying_machines(tools),
         ending(tools),
         watching(tools),
+        checkpointing(tools),
         sweeps(tools),
         visits(tools),
         auditing(tools),
@@ -93,6 +96,19 @@ def watching(tools: Tools) -> Reconciler:
         batch=100,
         find=partial(_clouds, tools),
         step=partial(watch, tools, Watch()),
+    )
+
+
+def checkpointing(tools: Tools) -> Reconciler:
+    """What is about to be taken back has been saved."""
+    return Reconciler(
+        name="checkpointing",
+        every_seconds=1.0,
+        batch=200,
+        find=partial(interrupting.find, tools),
+        step=partial(interrupting.step, tools),
+        concurrency=64,
+        step_seconds_max=700.0,
     )
 
 

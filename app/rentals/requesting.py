@@ -126,10 +126,14 @@ async def request(
 
 
 def environment(vault: Vault, rental: RentalRow) -> dict[str, str]:
-    """Open a rental's sealed environment."""
-    if rental.sealed_env is None:
-        return {}
-    opened: dict[str, str] = json.loads(vault.open(rental.sealed_env, cell=_cell(rental.account_id, rental.id)))
+    """Open a rental's sealed environment, with what we tell its scripts of checkpoints beside it."""
+    opened: dict[str, str] = {}
+    if rental.sealed_env is not None:
+        opened = json.loads(vault.open(rental.sealed_env, cell=_cell(rental.account_id, rental.id)))
+    if uri := rental.launch.get("checkpoint_uri"):
+        opened["HOURGLASS_CHECKPOINT_URI"] = uri
+    if rental.running_at is not None:
+        opened["HOURGLASS_RESUMED"] = "1"
     return opened
 
 

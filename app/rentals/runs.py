@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import catalog, wallet
 from app.kit.clock import whole_seconds
-from app.rentals.models import RentalRow, RunRow
+from app.kit.ids import AccountId, RentalId
+from app.rentals.models import AttemptRow, RentalRow, RunRow
 
 Kind = Literal["ran", "hibernated"]
 
@@ -54,3 +57,52 @@ async def end_run(session: AsyncSession, rental: RentalRow, *, at: datetime, bec
     if run.kind == "ran":
         rental.ran_seconds += whole_seconds(run.began_at, run.ended_at)
         rental.run_since = None
+
+
+async def close_meter(session: AsyncSession, rental: RentalRow, *, end: datetime, at: datetime, because: str) -> None:
+    """End what is billed at ``end`` and give the hold back, with what of a gap was charged before it was noticed.
+
+    The caller holds the wallet's lock and the rental's.
+    """
+    account_id, rental_id = AccountId(rental.account_id), RentalId(rental.id)
+    await wallet.close(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=end)
+    await end_run(session, rental, at=end, because=because)
+    if rental.interruptions:
+        await wallet.refund_host_fault(
+            session, account_id=account_id, rental_id=rental_id, at=at, reason="the machine was gone", good_until=end
+        )
+
+
+async def note_run(session: AsyncSession, attempt: AttemptRow, *, good: bool, at: datetime) -> None:
+    """Tell the catalog how long a machine ran, and whether it was ended by us. Told once; nothing of one that never ran."""
+    runs = await session.scalars(
+        select(RunRow).where(
+            RunRow.account_id == attempt.account_id,
+            RunRow.rental_id == attempt.rental_id,
+            RunRow.attempt == attempt.number,
+            RunRow.kind == "ran",
+            RunRow.ended_at.is_not(None),
+        )
+    )
+    lengths = [whole_seconds(run.began_at, run.ended_at) for run in runs if run.ended_at is not None]
+    if not lengths:
+        return
+    await catalog.record_machine(
+        session,
+        fact_id=f"run:{attempt.rental_id}:{attempt.number}",
+        kind="run",
+        provider=attempt.provider,
+        family=attempt.listing["family"],
+        spot=attempt.listing["spot"],
+        good=good,
+        seconds=sum(lengths),
+        at=at,
+    )
+
+
+async def list_runs(session: AsyncSession, *, account_id: AccountId, rental_id: str) -> Sequence[RunRow]:
+    """Return a rental's stretches, in order."""
+    runs = await session.scalars(
+        select(RunRow).where(RunRow.account_id == account_id, RunRow.rental_id == rental_id).order_by(RunRow.number)
+    )
+    return runs.all()

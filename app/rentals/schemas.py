@@ -164,6 +164,11 @@ class Rental(Wire):
     ports: list[int]
     env_names: list[str]
     """Names only, secrets' too: values are never shown."""
+    checkpoint_uri: str | None
+    interruptions: int
+    """How often its machine was taken back."""
+    interrupted_at: TimeOut | None
+    """Since when another machine is looked for; null once it runs again."""
     ssh: Ssh | None
     endpoints: list[Endpoint]
     rate: Rate

@@ -13,10 +13,10 @@ from app.kit.errors import NotFound
 from app.kit.ids import AccountId, RentalId
 from app.kit.leases import bucket_name, fenced
 from app.kit.reconcile import Round
-from app.rentals import queries
+from app.rentals import finding, queries
 from app.rentals.giving_up import doom
 from app.rentals.models import RentalRow
-from app.rentals.runs import end_run
+from app.rentals.runs import close_meter
 from app.rentals.states import TERMINAL, Stage, Status, move
 from app.rentals.tools import Tools
 
@@ -56,8 +56,7 @@ async def stop(
         return rental
     # A limit of time is exact, however late it is noticed.
     end = min(at, rental.stop_at) if rental.stop_at is not None else at
-    await wallet.close(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=end)
-    await end_run(session, rental, at=end, because=reason)
+    await close_meter(session, rental, end=end, at=at, because=reason)
     rental.ended_at, rental.settled_at, rental.end_reason, rental.next_at = end, at, reason, None
     attempt = await queries.find_alive(session, account_id=account_id, rental_id=rental_id)
     told = {"end_reason": reason}
@@ -73,7 +72,7 @@ async def find_ending(tools: Tools, this: Round, limit: int) -> list[Ending]:
     """Return running rentals whose money or time is over."""
     async with tools.db.begin_unscoped() as session:
         broke = await wallet.find_ending(session, at=this.at, buckets=this.holding.buckets, limit=limit)
-        overdue = await queries.find_overdue(session, at=this.at, buckets=this.holding.buckets, limit=limit)
+        overdue = await finding.find_overdue(session, at=this.at, buckets=this.holding.buckets, limit=limit)
     return _endings(broke) + [Ending(account, rental, bucket, "max_duration") for account, rental, bucket in overdue]
 
 

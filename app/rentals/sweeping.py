@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.kit.leases import fenced
 from app.kit.reconcile import Round
 from app.providers import Machine, MachineStatus
-from app.rentals import queries
+from app.rentals import finding, queries
 from app.rentals.models import OrphanRow
 from app.rentals.tools import Tools
 
@@ -47,7 +47,7 @@ async def sweep(tools: Tools, this: Round, provider: str) -> str:
 async def _unowned(session: AsyncSession, tools: Tools, machines: list[Machine], *, at: datetime) -> list[Machine]:
     """Return the machines without an attempt; one whose attempt is over is doomed again, by its own row."""
     claims = {machine.marker: tools.attempt_of(machine.marker or "") for machine in machines}
-    owners = await queries.find_owners(session, rentals=[claim for claim in claims.values() if claim])
+    owners = await finding.find_owners(session, rentals=[claim for claim in claims.values() if claim])
     known = {(rental, number): (account, status) for account, rental, number, _, status in owners}
     unowned = []
     for machine in machines:
@@ -74,7 +74,7 @@ async def _note(
 ) -> list[Machine]:
     """Remember unowned machines; return those that have been so for long enough."""
     grace = timedelta(seconds=tools.limits_for(provider).orphan_seconds)
-    seen = {row.machine_id: row for row in await queries.list_orphans(session, provider=provider)}
+    seen = {row.machine_id: row for row in await finding.list_orphans(session, provider=provider)}
     present = {machine.machine_id for machine in unowned}
     for machine in unowned:
         row = seen.get(machine.machine_id)

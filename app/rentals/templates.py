@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import dropwhile
 from typing import Any, Literal
@@ -15,18 +16,19 @@ from app.kit.errors import NotFound
 from app.kit.ids import AccountId, TemplateId
 from app.rentals import queries
 from app.rentals.errors import NameTaken, UnknownReference
+from app.rentals.interruption_wishes import InterruptionView, shown_interruption
 from app.rentals.launching import BUILT_IN, Launch
 from app.rentals.models import TemplateRow
 from app.rentals.probing import Probe
 from app.rentals.wishes import TemplateCreate, TemplateUpdate
 from app.web import etag
 from app.web.errors import Forbidden
-from app.web.schemas import TimeOut, Wire
+from app.web.schemas import TimeOut
 
 _UNIQUE_VIOLATION = "23505"
 
 
-class Template(Wire):
+class Template(InterruptionView):
     """What a machine can be launched with. A built-in template's id is its name."""
 
     id: str
@@ -121,6 +123,7 @@ async def add_template(
         startup_script=body.startup_script,
         probe=body.probe.stored() if body.probe else None,
     )
+    launch = replace(launch, **body.on_interruption(launch))
     row = TemplateRow(
         account_id=account_id,
         id=TemplateId.new(),
@@ -182,6 +185,7 @@ def _shown(template_id: str, name: str, launch: dict[str, Any], *, created_at: d
         ports=launch["ports"],
         startup_script=launch["startup_script"],
         probe=launch.get("probe"),
+        **shown_interruption(launch),
         disk_gb=launch["disk_gb"],
         created_at=created_at,
     )

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.kit.leases import bucket_name, fenced
 from app.kit.reconcile import Round
 from app.machines import LogChunk, Shell, ShellError, read_log, set_authorized_keys
-from app.rentals import queries
+from app.rentals import finding, queries
 from app.rentals.booting import connection_of
 from app.rentals.models import LogRow, RentalRow
 from app.rentals.placement import Item
@@ -23,7 +23,7 @@ LOG_BYTES_MAX = 1024 * 1024
 async def find(tools: Tools, this: Round, limit: int) -> list[Item]:
     """Return running rentals whose keys changed or whose script is not known to have ended."""
     async with tools.db.begin_unscoped() as session:
-        found = await queries.find_untended(session, buckets=this.holding.buckets, limit=limit)
+        found = await finding.find_untended(session, buckets=this.holding.buckets, limit=limit)
     return [Item(*row) for row in found]
 
 
@@ -53,7 +53,7 @@ async def _visit(shell: Shell, rental: RentalRow) -> LogChunk | None:
     if rental.keys_applied < rental.keys_version:
         await set_authorized_keys(shell, [key["public_key"] for key in rental.ssh_keys])
     if rental.launch["startup_script"] and rental.log_exit is None:
-        return await read_log(shell, offset=rental.log_offset, limit_bytes=_CHUNK_BYTES)
+        return await read_log(shell, offset=rental.log_offset - rental.log_base, limit_bytes=_CHUNK_BYTES)
     return None
 
 
@@ -74,7 +74,7 @@ async def _note(session: AsyncSession, tools: Tools, seen: RentalRow, chunk: Log
                 at=tools.clock.now(),
             )
         )
-    rental.log_offset = chunk.next_offset
+    rental.log_offset = rental.log_base + chunk.next_offset
     if chunk.exit_status is not None and not chunk.text:
         rental.log_exit = chunk.exit_status
     elif chunk.next_offset >= LOG_BYTES_MAX:

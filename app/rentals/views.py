@@ -120,6 +120,8 @@ def rental_view(seen: Seen, *, at: datetime) -> Rental:
         status_reason=row.status_reason,
         **_hardware(chosen),
         **_launched(row.launch),
+        interruptions=row.interruptions,
+        interrupted_at=row.interrupted_at,
         ssh=_ssh(connection),
         endpoints=_endpoints(connection),
         rate=Rate.of(row.rate, seen.priced_by),
@@ -154,6 +156,8 @@ def new_rental_view(made: Requested, ask: Ask, *, created_by: str) -> Rental:
         status_reason=None,
         **_hardware(made.chosen),
         **_launched(ask.launch.stored()),
+        interruptions=0,
+        interrupted_at=None,
         ssh=None,
         endpoints=[],
         rate=Rate.of(made.rate, made.chosen),
@@ -205,12 +209,12 @@ def _hardware(chosen: Chosen) -> dict[str, Any]:
 
 def _launched(launch: dict[str, Any]) -> dict[str, Any]:
     told = {name: launch[name] for name in ("template", "image", "disk_gb", "ports")}
-    return told | {"env_names": launch.get("env_names", [])}
+    return told | {"env_names": launch.get("env_names", []), "checkpoint_uri": launch.get("checkpoint_uri")}
 
 
 def _connection(seen: Seen) -> dict[str, Any] | None:
     """Return where the machine answers, once it is the customer's."""
-    if seen.row.status != Status.RUNNING:
+    if seen.row.status != Status.RUNNING and seen.row.stage != Stage.CHECKPOINTING:
         return None
     return next((attempt.connection for attempt in seen.attempts if attempt.status in ALIVE), None)
 

@@ -1,15 +1,17 @@
 """Watching: is what we bill for still there? A cloud's list is the pulse; SSH settles a doubt.
 
 A machine counts as well when its cloud says that it runs; every few rounds, and whenever in doubt, it must answer over
-SSH as well. One that was not well for ``host_lost_seconds`` is lost: billed to its last pulse, refunded if it was young.
+SSH as well. What may be interrupted (spot, or a cloud that ends machines by the clock) is interrupted as soon as its
+cloud says so too, and anything when its cloud has given notice. Any other that was not well for ``host_lost_seconds``
+is lost: billed to its last pulse, refunded if it was young.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import timedelta
 from zlib import crc32
 
 from app import wallet
@@ -17,10 +19,12 @@ from app.kit.ids import AccountId, RentalId
 from app.kit.leases import bucket_name, fenced
 from app.kit.reconcile import Round
 from app.machines import ShellError
-from app.providers import MachineStatus
-from app.rentals import queries
+from app.providers import Gone, Machine, MachineStatus, ProviderError
+from app.rentals import finding
 from app.rentals.booting import connection_of
 from app.rentals.giving_up import doom, failure
+from app.rentals.interrupting import Because, interrupt, may_be_interrupted, notice_of, told
+from app.rentals.live import Live, held_live, last_pulse, list_live
 from app.rentals.models import AttemptRow
 from app.rentals.runs import end_run
 from app.rentals.states import Status, move
@@ -29,17 +33,6 @@ from app.rentals.tools import Tools
 _PROBE_EVERY_ROUNDS = 10
 _PROBE_SECONDS = 15
 _PROBES_AT_ONCE = 16
-
-
-class Live(NamedTuple):
-    """A running rental with its machine."""
-
-    account_id: str
-    rental_id: str
-    number: int
-    bucket: int
-    machine_id: str
-    heartbeat_at: datetime | None
 
 
 @dataclass(slots=True)
@@ -53,50 +46,92 @@ class Watch:
 async def watch(tools: Tools, memory: Watch, this: Round, provider: str) -> str:
     """Take the pulse of everything of ours that runs at one cloud. A cloud that does not answer proves nothing."""
     async with tools.db.begin_unscoped() as session:
-        found = await queries.find_live(session, provider=provider, buckets=this.holding.buckets)
-    if not found:
+        live = await list_live(session, provider=provider, buckets=this.holding.buckets)
+    if not live:
         return "nothing_runs"
-    live = [Live(*row) for row in found]
     machines = {m.machine_id: m for m in await tools.providers[provider].list_machines(tools.marker_prefix)}
     memory.rounds += 1
+    unwell = await _unwell(tools, memory, live, machines)
+    memory.doubted = {one.rental_id for one in unwell}
+    well = [one for one in live if one.rental_id not in memory.doubted]
+    noticed = await _take_notices(tools, this, provider, well, machines)
+    await _beat(tools, this, well)
+    outcomes = [await _judge(tools, this, provider, one, machines.get(one.machine_id)) for one in unwell]
+    return next(
+        (said for said in ("lost", "interrupted") if said in outcomes + noticed), "doubted" if unwell else "well"
+    )
+
+
+async def _unwell(tools: Tools, memory: Watch, live: Sequence[Live], machines: Mapping[str, Machine]) -> list[Live]:
+    """Return those that neither their cloud nor, when asked, they themselves say to be well."""
     running = {m.machine_id for m in machines.values() if m.status is MachineStatus.RUNNING}
     doubtful = [one for one in live if one.machine_id not in running or _due_for_probe(memory, one)]
     gate = asyncio.Semaphore(_PROBES_AT_ONCE)
     answered = await asyncio.gather(*(_answers(tools, gate, one) for one in doubtful))
-    unwell = {one.rental_id for one, ok in zip(doubtful, answered, strict=True) if not ok}
-    memory.doubted = {one.rental_id for one in live if one.rental_id in unwell}
-    await _beat(tools, this, [one for one in live if one.rental_id not in unwell])
+    return [one for one, ok in zip(doubtful, answered, strict=True) if not ok]
+
+
+async def _take_notices(
+    tools: Tools, this: Round, provider: str, well: Sequence[Live], machines: Mapping[str, Machine]
+) -> list[str]:
+    """Act on what a cloud has said of machines that it will take back."""
+    capability, at = tools.providers[provider].capability, tools.clock.now()
+    outcomes = []
+    for one in well:
+        machine = machines.get(one.machine_id)
+        ends = None if machine is None else notice_of(machine, one, capability, at=at)
+        if ends is not None and ends > at:
+            outcomes.append(await interrupt(tools, this, one, "notice", preempts_at=ends))
+    return outcomes
+
+
+async def _judge(tools: Tools, this: Round, provider: str, one: Live, machine: Machine | None) -> str:
+    """Decide about a machine that is not well: wait, interrupt, or give it up for lost."""
     at = tools.clock.now()
     patience = timedelta(seconds=tools.limits_for(provider).host_lost_seconds)
-    lost = [one for one in live if one.rental_id in unwell and (one.heartbeat_at or at) + patience <= at]
-    for one in lost:
+    overdue = (one.heartbeat_at or at) + patience <= at
+    if may_be_interrupted(one, tools.providers[provider].capability):
+        because = await _reason(tools, provider, one, machine)
+        if because is not None or overdue:
+            return await interrupt(tools, this, one, because or "unreachable")
+    elif overdue:
         await lose(tools, this, one)
-    return "lost" if lost else "doubted" if unwell else "well"
+        return "lost"
+    return "doubted"
+
+
+async def _reason(tools: Tools, provider: str, one: Live, machine: Machine | None) -> Because | None:
+    """Return what the cloud says of the loss; that a list leaves a machine out is no word of it yet."""
+    if machine is not None:
+        return told(machine)
+    try:
+        return told(await tools.providers[provider].get_machine(one.machine_id))
+    except Gone:
+        return "gone"
+    except ProviderError:
+        return None
 
 
 async def lose(tools: Tools, this: Round, one: Live) -> None:
-    """End a rental whose host is lost: charge to the last pulse, give everything back if it hardly ran."""
+    """End a rental whose host is lost: charge to the last pulse, give this run's charge back if it hardly ran."""
     at = tools.clock.now()
     account_id, rental_id = AccountId(one.account_id), RentalId(one.rental_id)
     async with tools.db.begin_unscoped() as session:
-        await fenced(session, this.holding, [bucket_name(one.bucket)])
-        await wallet.lock(session, account_id=account_id)
-        rental = await queries.lock_rental(session, account_id=account_id, rental_id=rental_id)
-        attempt = await queries.find_alive(session, account_id=account_id, rental_id=rental_id)
-        if rental is None or rental.status != Status.RUNNING or attempt is None or rental.running_at is None:
+        held = await held_live(session, this, one)
+        if held is None:
             return
-        end = max(rental.running_at, min(at, rental.heartbeat_at or at))
+        rental, attempt = held
+        began, end = rental.run_since or at, last_pulse(rental, at=at)
         await wallet.close(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=end)
         await end_run(session, rental, at=end, because="host_lost")
-        limits = tools.limits_for(attempt.provider)
-        young = end < rental.running_at + timedelta(seconds=limits.full_refund_seconds)
+        young = end < began + timedelta(seconds=tools.limits_for(attempt.provider).full_refund_seconds)
         await wallet.refund_host_fault(
             session,
             account_id=account_id,
             rental_id=rental_id,
             at=at,
             reason="the host was lost",
-            good_until=None if young else end,
+            good_until=began if young else end,
         )
         doom(attempt, at=at, reason="host_lost", message="The machine no longer answers.", nothing_there=False)
         rental.ended_at, rental.settled_at = end, at
@@ -135,4 +170,4 @@ async def _beat(tools: Tools, this: Round, well: list[Live]) -> None:
         return
     async with tools.db.begin_unscoped() as session:
         await fenced(session, this.holding, [bucket_name(one.bucket) for one in well])
-        await queries.save_heartbeats(session, [(one.account_id, one.rental_id) for one in well], at=tools.clock.now())
+        await finding.save_heartbeats(session, [(one.account_id, one.rental_id) for one in well], at=tools.clock.now())

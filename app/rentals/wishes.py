@@ -10,24 +10,19 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from app.machines import environment_file
-from app.rentals.schemas import RentalStatus
+from app.rentals.interruption_wishes import InterruptionWishes, Script
 from app.rentals.probing import Probe
+from app.rentals.schemas import RentalStatus
 from app.web import Page
 from app.web.schemas import DecimalIn, Lines, Name, PositiveMoneyIn, Text, Wire
 
 YEAR_SECONDS: Final = 365 * 24 * 3600
-SCRIPT_BYTES_MAX: Final = 64 * 1024
 ENV_BYTES_MAX: Final = 32 * 1024
 KEYS_MAX: Final = 50
 _ENV_ENTRIES_MAX = 100
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _SSH_PORT = 22
-
-
-def _script(text: str) -> str:
-    if len(text.encode()) > SCRIPT_BYTES_MAX:
-        raise ValueError(f"must have at most {SCRIPT_BYTES_MAX} bytes")
-    return text
+_CLEARABLE = frozenset({"startup_script", "probe", "on_interrupt", "checkpoint_uri"})
 
 
 def _ports(ports: list[int]) -> list[int]:
@@ -65,7 +60,6 @@ Seconds = Annotated[int, Field(ge=60, le=YEAR_SECONDS)]
 DiskGb = Annotated[int, Field(ge=8, le=4096)]
 Image = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}$", examples=["pytorch/pytorch:latest"])]
 Ports = Annotated[list[Annotated[int, Field(ge=1, le=65_535)]], Field(max_length=20), AfterValidator(_ports)]
-Script = Annotated[Lines, Field(max_length=SCRIPT_BYTES_MAX), AfterValidator(_script)]
 Tags = Annotated[
     dict[Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=256)]],
     Field(max_length=20, examples=[{"project": "atlas"}]),
@@ -118,7 +112,7 @@ class QuoteCreate(ListingWishes):
         return self
 
 
-class RentalCreate(ListingWishes):
+class RentalCreate(InterruptionWishes, ListingWishes):
     """A wish for a rental: a quote's id, or what the listing must have; and what runs on it."""
 
     model_config = ConfigDict(
@@ -219,7 +213,7 @@ class SshKeyCreate(Wire):
     public_key: Annotated[KeyText, Field(examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI… you@laptop"])]
 
 
-class TemplateCreate(Wire):
+class TemplateCreate(InterruptionWishes):
     """An own template. It holds no environment: that is sent, sealed, with each rental."""
 
     model_config = ConfigDict(
@@ -236,7 +230,7 @@ class TemplateCreate(Wire):
     disk_gb: DiskGb = 20
 
 
-class TemplateUpdate(Wire):
+class TemplateUpdate(InterruptionWishes):
     """What is to change of an own template; what is not named stays."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"disk_gb": 80}]})
@@ -251,8 +245,8 @@ class TemplateUpdate(Wire):
     @model_validator(mode="after")
     def _names_a_change(self) -> Self:
         _check_change(self)
-        if any(getattr(self, field) is None for field in self.model_fields_set - {"startup_script", "probe"}):
-            raise ValueError("can clear nothing but startup_script and probe")
+        if any(getattr(self, field) is None for field in self.model_fields_set - _CLEARABLE):
+            raise ValueError(f"can clear nothing but {', '.join(sorted(_CLEARABLE))}")
         return self
 
 

@@ -26,6 +26,10 @@ class Accidents:
             raise LookupError(f"machine {machine_id} is no running spot machine")
         self._vast.instances.outbid(machine)
 
+    def preempt(self, machine_id: str, *, notice_seconds: float) -> None:
+        """Let the cloud say that it takes the machine back in so many seconds; it works until then, and is gone after."""
+        self._world.fleet.preempt(self._living(machine_id), at=self._world.clock.now(), seconds=notice_seconds)
+
     def kill_gpu(self, machine_id: str) -> None:
         """Let the GPU fall off the bus: SSH works on, ``nvidia-smi`` fails."""
         self._world.fleet.kill_gpu(self._living(machine_id))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -19,6 +20,8 @@ from app.sandbox.answers import Refusal, json_response
 from app.sandbox.clouds import Cloud
 from app.sandbox.faults import Fault
 from app.sandbox.world import World
+
+_NOTICE_SECONDS = 120.0
 
 
 class Control:
@@ -75,9 +78,11 @@ class Control:
             "silence": self._accidents.silence,
             "fail": self._accidents.fail,
         }
+        if request.path_params["deed"] == "preempt":
+            deeds["preempt"] = partial(self._accidents.preempt, notice_seconds=await _notice_seconds(request))
         deed = deeds.get(request.path_params["deed"])
         if deed is None:
-            raise Refusal(404, {"error": f"no such deed; one of {', '.join(deeds)}"})
+            raise Refusal(404, {"error": f"no such deed; one of {', '.join([*deeds, 'preempt'])}"})
         try:
             deed(request.path_params["id"])
         except LookupError as error:
@@ -101,6 +106,13 @@ class Control:
     async def _calls(self, request: Request) -> object:  # noqa: ARG002 - as above
         counted = Counter(f"{call.provider} {call.operation} {call.status}" for call in self._world.calls)
         return {"counts": dict(sorted(counted.items()))}
+
+
+async def _notice_seconds(request: Request) -> float:
+    seconds = (await json_body(request)).get("notice_seconds", _NOTICE_SECONDS)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+        raise Refusal(422, {"error": "notice_seconds must be a number, not negative"})
+    return float(seconds)
 
 
 def control_route(path: str, method: str, handler: Callable[[Request], Awaitable[object]]) -> Route:

@@ -113,6 +113,17 @@ class Fleet:
 
         self._move(machine, end)
 
+    def preempt(self, machine: Machine, *, at: datetime, seconds: float) -> None:
+        """End a machine after a notice that its cloud shows at once."""
+        machine.preempts_at = at + timedelta(seconds=seconds)
+
+        async def end(machine: Machine) -> None:
+            await self._clock.sleep(seconds)
+            self._end(machine, Stage.GONE, self._clock.now())
+            await self._clear(machine)
+
+        self._move(machine, end)
+
     def authorize(self, machine: Machine, public_key: str) -> None:
         """Let one more key into a machine, at once if it runs."""
         machine.keys.append(public_key)

@@ -74,6 +74,8 @@ class Machine:
     hidden_from_get: bool = False
     release: Callable[[], None] = lambda: None
     """Gives its capacity back to the market."""
+    preempts_at: datetime | None = None
+    """When its cloud takes it back, once that has been said."""
 
     stage: Stage = Stage.BOOTING
     booting_since: datetime = field(init=False)

@@ -126,6 +126,7 @@ def parse_machine(value: object) -> Machine:
         ports=ports,
         price_micros_per_hour=maybe(price_micros, item.get("dph_total")),
         created_at=maybe(moment, item.get("start_date")),
+        preempts_at=maybe(moment, item.get("end_date")),
     )
 
 

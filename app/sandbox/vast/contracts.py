@@ -61,7 +61,7 @@ def contract_row(contract: Contract, *, at: datetime) -> dict[str, Any]:
         "extra_env": [[key, value] for key, value in contract.env.items()],
         "onstart": contract.onstart,
         "start_date": Decimal(str(round(start, 3))),
-        "end_date": Decimal(str(round(start, 3))) + facts["duration"],
+        "end_date": _end_date(contract, start),
         "duration": Decimal(facts["duration"]),
         "uptime_mins": None if uptime is None else Decimal(str(round(uptime, 3))),
         "template_id": None,
@@ -74,6 +74,13 @@ def contract_row(contract: Contract, *, at: datetime) -> dict[str, Any]:
         "local_ipaddrs": "127.0.0.1",
         "machine_dir_ssh_port": None,
     }
+
+
+def _end_date(contract: Contract, start: float) -> Decimal:
+    """Return when the host takes the machine back: the end of what it offers, or an earlier one that it has told."""
+    if contract.preempts_at is not None:
+        return Decimal(str(round(contract.preempts_at.timestamp(), 3)))
+    return Decimal(str(round(start, 3))) + Decimal(contract.offer.facts["duration"])
 
 
 def _states(contract: Contract, at: datetime) -> _States:

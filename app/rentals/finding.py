@@ -1,0 +1,157 @@
+"""What the room's reconcilers look for, over all accounts: for the worker alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.rentals.models import AttemptRow, OrphanRow, RentalRow
+
+
+async def find_to_place(
+    session: AsyncSession, *, at: datetime, buckets: Sequence[int], limit: int
+) -> Sequence[Row[str, str, int]]:
+    """Return (account, rental, bucket) of rentals that placement has to look at now, all accounts."""
+    rows = await session.execute(
+        select(RentalRow.account_id, RentalRow.id, RentalRow.bucket)
+        .where(RentalRow.next_at <= at, RentalRow.bucket.in_(buckets), _to_be_placed())
+        .order_by(RentalRow.next_at)
+        .limit(limit)
+    )
+    return rows.all()
+
+
+async def find_checkpointing(
+    session: AsyncSession, *, at: datetime, buckets: Sequence[int], limit: int
+) -> Sequence[Row[str, str, int]]:
+    """Return (account, rental, bucket) of rentals whose machine is about to be taken back, all accounts."""
+    rows = await session.execute(
+        select(RentalRow.account_id, RentalRow.id, RentalRow.bucket)
+        .where(
+            RentalRow.status == "interrupted",
+            RentalRow.stage == "checkpointing",
+            RentalRow.next_at <= at,
+            RentalRow.bucket.in_(buckets),
+        )
+        .order_by(RentalRow.next_at)
+        .limit(limit)
+    )
+    return rows.all()
+
+
+async def find_doomed(
+    session: AsyncSession, *, at: datetime, buckets: Sequence[int], limit: int
+) -> Sequence[Row[str, str, int, int]]:
+    """Return (account, rental, number, bucket) of attempts whose machine has to go, all accounts."""
+    rows = await session.execute(
+        select(AttemptRow.account_id, AttemptRow.rental_id, AttemptRow.number, AttemptRow.bucket)
+        .where(AttemptRow.status == "doomed", AttemptRow.next_at <= at, AttemptRow.bucket.in_(buckets))
+        .order_by(AttemptRow.next_at)
+        .limit(limit)
+    )
+    return rows.all()
+
+
+async def find_overdue(
+    session: AsyncSession, *, at: datetime, buckets: Sequence[int], limit: int
+) -> Sequence[Row[str, str, int]]:
+    """Return (account, rental, bucket) of running rentals whose time is over, all accounts."""
+    rows = await session.execute(
+        select(RentalRow.account_id, RentalRow.id, RentalRow.bucket)
+        .where(RentalRow.status == "running", RentalRow.stop_at <= at, RentalRow.bucket.in_(buckets))
+        .order_by(RentalRow.stop_at)
+        .limit(limit)
+    )
+    return rows.all()
+
+
+async def find_live(
+    session: AsyncSession, *, provider: str, buckets: Sequence[int]
+) -> Sequence[Row[str, str, int, int, str, datetime | None, bool, datetime, int]]:
+    """Return everything running at one cloud, all accounts.
+
+    Each is (account, rental, number, bucket, machine, heartbeat, spot, when the machine was made, seconds of the
+    script for an interruption).
+    """
+    rows = await session.execute(
+        select(
+            RentalRow.account_id,
+            RentalRow.id,
+            AttemptRow.number,
+            RentalRow.bucket,
+            func.coalesce(AttemptRow.machine_id, ""),
+            RentalRow.heartbeat_at,
+            AttemptRow.listing["spot"].as_boolean(),
+            func.coalesce(AttemptRow.booting_at, AttemptRow.created_at),
+            case(
+                (
+                    RentalRow.launch["on_interrupt"].astext.is_not(None),
+                    RentalRow.launch["timeout_on_interrupt"].as_integer(),
+                ),
+                else_=0,
+            ),
+        )
+        .join(AttemptRow, and_(AttemptRow.account_id == RentalRow.account_id, AttemptRow.rental_id == RentalRow.id))
+        .where(
+            RentalRow.status == "running",
+            RentalRow.bucket.in_(buckets),
+            AttemptRow.status == "live",
+            AttemptRow.provider == provider,
+        )
+    )
+    return rows.all()
+
+
+async def save_heartbeats(session: AsyncSession, rentals: Sequence[tuple[str, str]], *, at: datetime) -> None:
+    """Note that these (account, rental) were well: one statement."""
+    await session.execute(
+        update(RentalRow)
+        .where(tuple_(RentalRow.account_id, RentalRow.id).in_(list(rentals)), RentalRow.status == "running")
+        .values(heartbeat_at=at)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def find_untended(session: AsyncSession, *, buckets: Sequence[int], limit: int) -> Sequence[Row[str, str, int]]:
+    """Return (account, rental, bucket) of running rentals whose keys changed or whose script still runs."""
+    script = RentalRow.launch["startup_script"].astext.is_not(None)
+    rows = await session.execute(
+        select(RentalRow.account_id, RentalRow.id, RentalRow.bucket)
+        .where(
+            RentalRow.status == "running",
+            RentalRow.bucket.in_(buckets),
+            or_(RentalRow.keys_applied < RentalRow.keys_version, and_(script, RentalRow.log_exit.is_(None))),
+        )
+        .order_by(RentalRow.id)
+        .limit(limit)
+    )
+    return rows.all()
+
+
+async def find_owners(
+    session: AsyncSession, *, rentals: Sequence[tuple[str, int]]
+) -> Sequence[Row[str, str, int, int, str]]:
+    """Return (account, rental, number, bucket, status) of attempts by (rental, number), all accounts."""
+    rows = await session.execute(
+        select(
+            AttemptRow.account_id, AttemptRow.rental_id, AttemptRow.number, AttemptRow.bucket, AttemptRow.status
+        ).where(tuple_(AttemptRow.rental_id, AttemptRow.number).in_(list(rentals)))
+    )
+    return rows.all()
+
+
+async def list_orphans(session: AsyncSession, *, provider: str) -> Sequence[OrphanRow]:
+    """Return the machines of one cloud that were seen without an owner and are not known to be destroyed."""
+    rows = await session.scalars(
+        select(OrphanRow).where(OrphanRow.provider == provider, OrphanRow.destroyed_at.is_(None))
+    )
+    return rows.all()
+
+
+def _to_be_placed() -> ColumnElement[bool]:
+    """Placement's own rentals: those to be provisioned, and those whose machine was taken back."""
+    looking = and_(RentalRow.status == "interrupted", RentalRow.stage == "matching")
+    return or_(RentalRow.status == "provisioning", looking)
