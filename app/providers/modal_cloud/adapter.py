@@ -36,9 +36,6 @@ SERVER_URL = "https://api.modal.com"
 MACHINE_SECONDS_MAX = 86_400
 _BOOKS_LAG = timedelta(minutes=5)
 _DESTROYED_MAX = 10_000
-_HOURLY = timedelta(days=2)
-"""Periods up to this length are reported by the hour, longer ones by the day."""
-
 _log = structlog.get_logger()
 
 
@@ -164,12 +161,12 @@ class ModalProvider:
 
     async def list_costs(self, *, start: datetime, end: datetime) -> list[CostLine]:
         """Return a line for each sandbox of our app and one for each other app, by the app's id."""
-        apps, sandboxes = await self._client.costs(
-            start=start, end=end, resolution="h" if end - start <= _HOURLY else "d"
-        )
-        lines = [CostLine(facts.sandbox_id, marker_of(facts), _micros(spent.dollars)) for facts, spent in sandboxes]
+        costs = await self._client.costs(start=start, end=end)
+        lines = [
+            CostLine(facts.sandbox_id, marker_of(facts), _micros(spent.dollars)) for facts, spent in costs.sandboxes
+        ]
         others: dict[str, Decimal] = {}
-        for app in apps:
+        for app in costs.others:
             others[app.app_id] = others.get(app.app_id, Decimal(0)) + app.dollars
         return lines + [CostLine(app_id, None, _micros(dollars)) for app_id, dollars in others.items()]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.providers.errors import ProviderError, RateLimited, Unavailable
 from app.providers.modal_cloud.errors import read_error, status_of
-from app.providers.modal_cloud.facts import AppCost, Facts, Spec, Spent
+from app.providers.modal_cloud.facts import Costs, Facts, Spec, Spent
 from app.providers.modal_cloud.sdk import Sdk, load
 from app.providers.modal_cloud.thread import LoopThread
 from app.providers.reading import T
@@ -21,6 +21,9 @@ from app.providers.wire import READ_RETRIES, WireOptions
 
 _JITTER = (0.5, 1.5)
 _LIFE_MAX = timedelta(days=1)
+_HOURLY = timedelta(days=2)
+"""Periods up to this length are reported by the hour, longer ones by the day."""
+_AT_ONCE = 8
 
 
 class ModalClient:
@@ -82,30 +85,34 @@ class ModalClient:
         """Return what a sandbox cost within a period, None where nothing is booked."""
         return await self._read("realised_cost", lambda: self._sdk.spent(sandbox_id, start=start, end=end))
 
-    async def costs(
-        self, *, start: datetime, end: datetime, resolution: str
-    ) -> tuple[list[AppCost], list[tuple[Facts, Spent]]]:
+    async def costs(self, *, start: datetime, end: datetime) -> Costs:
         """Return what other apps cost, by whole hours or days, and what each of our sandboxes cost."""
-        return await self._read("list_costs", lambda: self._costs(start, end, resolution))
+        resolution = "h" if end - start <= _HOURLY else "d"
+        ours = await self._read("list_costs", self._sdk.app_id)
+        apps = await self._read("list_costs", lambda: self._sdk.report(start=start, end=end, resolution=resolution))
+        rows = await self._read(
+            "list_costs", lambda: self._sdk.sandboxes(tags={}, finished=True, since=start - _LIFE_MAX)
+        )
+        few = asyncio.Semaphore(_AT_ONCE)
+
+        async def spent(row: Facts) -> Spent | None:
+            since = max(start, row.created_at or start)
+            if since >= end:
+                return None
+            async with few:
+                return await self._read("list_costs", lambda: self._sdk.spent(row.sandbox_id, start=since, end=end))
+
+        found = await asyncio.gather(*(spent(row) for row in rows))
+        return Costs(
+            others=[app for app in apps if app.app_id != ours],
+            sandboxes=[(row, one) for row, one in zip(rows, found, strict=True) if one is not None],
+        )
 
     async def aclose(self) -> None:
         """Close the connection and end the thread."""
         if self._loaded:
             await self._thread.run(self._sdk.aclose)
         await self._thread.aclose()
-
-    async def _costs(
-        self, start: datetime, end: datetime, resolution: str
-    ) -> tuple[list[AppCost], list[tuple[Facts, Spent]]]:
-        ours = await self._sdk.app_id()
-        apps = await self._sdk.report(start=start, end=end, resolution=resolution)
-        rows = await self._sdk.sandboxes(tags={}, finished=True, since=start - _LIFE_MAX)
-        spent: list[tuple[Facts, Spent]] = []
-        for row in rows:
-            since = max(start, row.created_at or start)
-            if since < end and (found := await self._sdk.spent(row.sandbox_id, start=since, end=end)):
-                spent.append((row, found))
-        return [app for app in apps if app.app_id != ours], spent
 
     async def _read(self, operation: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return what a reading call returns, tried again at most twice within the total deadline."""

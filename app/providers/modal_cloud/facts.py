@@ -58,3 +58,13 @@ class AppCost:
 
     app_id: str
     dollars: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What the books say of a period."""
+
+    others: list[AppCost]
+    """Apps that aren't ours, a line for each hour or day."""
+    sandboxes: list[tuple[Facts, Spent]]
+    """Ours."""

@@ -20,7 +20,7 @@ from app.sandbox.gpus import gpu_facts
 from app.sandbox.limits import Pace
 from app.sandbox.modal_cloud.books import report, stats
 from app.sandbox.modal_cloud.launching import Wanted, read_wanted
-from app.sandbox.modal_cloud.lookups import Lookups
+from app.sandbox.modal_cloud.lookups import Lookups, both_kinds
 from app.sandbox.modal_cloud.market import GpuKind, built_in_kinds, rates
 from app.sandbox.modal_cloud.sandboxes import (
     TERMINATED,
@@ -71,15 +71,19 @@ class ModalCloud(Cloud):
         await asyncio.gather(*self._limits, return_exceptions=True)
 
     def rpcs(self) -> dict[str, Rpc]:
-        """Return the calls that are answered, those of the newer kind of sandbox like those of the older."""
+        """Return the calls that are answered."""
         return {
             **self.workspace.rpcs(),
             **self.lookups.rpcs(),
             "WorkspaceBillingRates": Rpc("list_offers", self._rates),
             "WorkspaceBillingReport": Rpc("charges", self._report),
-            "SandboxGetStats": Rpc("charges", self._stats, self.lookups.about),
             "SandboxCreate": Rpc("create", self._create, _named),
-            "SandboxTerminate": Rpc("destroy", self._terminate, self.lookups.about),
+            **both_kinds(
+                {
+                    "SandboxGetStats": Rpc("charges", self._stats, self.lookups.about),
+                    "SandboxTerminate": Rpc("destroy", self._terminate, self.lookups.about),
+                }
+            ),
         }
 
     def routes(self) -> list[Route]:

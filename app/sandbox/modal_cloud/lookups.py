@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from grpclib import GRPCError, Status
@@ -39,18 +39,17 @@ class Lookups:
 
     def rpcs(self) -> dict[str, Rpc]:
         """Return the calls, those for the newer kind of sandbox like those for the older."""
-        return {
-            "SandboxGetTaskId": Rpc("get_machine", self._task, self.about),
-            "SandboxWait": Rpc("get_machine", self._wait, self.about),
-            "SandboxWaitV2": Rpc("get_machine", self._wait, self.about),
-            "SandboxGetTunnels": Rpc("get_machine", self._tunnels, self.about),
-            "SandboxTagsGet": Rpc("get_machine", self._tags, self.about),
-            "SandboxTagsSet": Rpc("label", self._label, self.about),
-            "SandboxGetFromName": Rpc("get_machine", self._by_name),
-            "SandboxGetFromNameV2": Rpc("get_machine", self._by_name),
-            "SandboxList": Rpc("list_machines", self._list),
-            "SandboxListV2": Rpc("list_machines", self._list),
-        }
+        return both_kinds(
+            {
+                "SandboxGetTaskId": Rpc("get_machine", self._task, self.about),
+                "SandboxWait": Rpc("get_machine", self._wait, self.about),
+                "SandboxGetTunnels": Rpc("get_machine", self._tunnels, self.about),
+                "SandboxTagsGet": Rpc("get_machine", self._tags, self.about),
+                "SandboxTagsSet": Rpc("label", self._label, self.about),
+                "SandboxGetFromName": Rpc("get_machine", self._by_name),
+                "SandboxList": Rpc("list_machines", self._list),
+            }
+        )
 
     def all(self) -> list[ModalSandbox]:
         """Return every sandbox there ever was."""
@@ -120,6 +119,11 @@ class Lookups:
         ]
         found.sort(key=lambda one: one.told_at, reverse=True)
         return api_pb2.SandboxListResponse(sandboxes=[info_of(one) for one in found[:_PAGE]])
+
+
+def both_kinds(rpcs: Mapping[str, Rpc]) -> dict[str, Rpc]:
+    """Return the calls under their own names and under those for the newer kind of sandbox."""
+    return {name + suffix: rpc for name, rpc in rpcs.items() for suffix in ("", "V2")}
 
 
 def _running(sandbox: ModalSandbox) -> bool:

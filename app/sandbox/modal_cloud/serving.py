@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+import socket
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 from grpclib import GRPCError, Status
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
+from grpclib.protocol import H2Protocol
 from grpclib.server import Server, Stream
 from modal_proto import api_grpc, api_pb2
 
@@ -51,18 +54,20 @@ class Door:
     def __init__(self, world: World, provider: str, rpcs: Mapping[str, Rpc]) -> None:
         self._world = world
         self._provider = provider
-        self._server = Server([_servicer(self, rpcs)], codec=_Codec(), status_details_codec=_Details())
+        self._server = _Server([_servicer(self, rpcs)], codec=_Codec(), status_details_codec=_Details())
 
     async def open(self, host: str, port: int) -> int:
         """Listen and return the port; 0 takes a free one."""
-        await self._server.start(host, port)
-        listeners: Sequence[Any] = getattr(self._server._server, "sockets", ())  # noqa: SLF001 - grpclib does not tell its port
-        return int(listeners[0].getsockname()[1])
+        listener = socket.create_server((host, port))
+        await self._server.start(sock=listener)
+        return int(listener.getsockname()[1])
 
     async def close(self) -> None:
         """Cut all connections."""
         self._server.close()
         await self._server.wait_closed()
+        self._server.cut()
+        await asyncio.sleep(0)
 
     async def take(self, name: str, rpc: Rpc, stream: Stream[Any, Any]) -> None:
         """Answer one call, with the faults that strike it."""
@@ -124,6 +129,24 @@ class Door:
         self._world.calls.append(record)
 
 
+class _Server(Server):
+    """A server that cuts its connections at the end; the base class leaves them to their clients."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - the base class's
+        super().__init__(*args, **more)
+        self._protocols: WeakSet[H2Protocol] = WeakSet()
+
+    def cut(self) -> None:
+        """Cut what is still connected."""
+        for protocol in list(self._protocols):
+            protocol.processor.close()
+
+    def _protocol_factory(self) -> H2Protocol:
+        protocol = super()._protocol_factory()
+        self._protocols.add(protocol)
+        return protocol
+
+
 def _servicer(door: Door, rpcs: Mapping[str, Rpc]) -> Any:  # noqa: ANN401 - made here, of a class that has a name only here
     """Return a servicer with every call there is; those that aren't answered say so."""
 
@@ -181,7 +204,7 @@ async def _send_garbage(stream: Stream[Any, Any], reply: Any, mode: str) -> None
         case "types":
             garbage = _GARBAGE
         case "duplicate_keys":
-            garbage = body + body
+            garbage = body + _GARBAGE
         case "huge":
             garbage = body + b"\xfa\x7f" + _varint(_HUGE_BYTES) + bytes(_HUGE_BYTES)
         case "empty":
