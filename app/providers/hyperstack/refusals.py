@@ -35,7 +35,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[ProviderError]], ...] = (
     (("insufficient balance", "insufficient credit", "not enough credit", "low balance"), QuotaExceeded),
     (("quota", "limit reached", "limit exceeded", "limit has been reached"), QuotaExceeded),
     (("stock", "capacity", "not enough resources", "no available"), NoCapacity),
-    (("not support", "no_hibernation", "cannot be hibernated"), Unsupported),
+    (("not support", "no_hibernation"), Unsupported),
 )
 """What a 400 says in words; the first that fits."""
 

@@ -27,6 +27,7 @@ from app.providers.vast.client import VastClient
 from app.providers.vast.parsing import (
     BID_MAX_MICROS,
     BID_MIN_MICROS,
+    Charge,
     label_of,
     parse_charge,
     parse_key,
@@ -135,15 +136,19 @@ class VastProvider:
 
     async def stop(self, machine_id: str) -> None:
         """Stop the instance; its disk is kept and charged."""
-        await self._client.set_state(machine_id, "stopped")
+        await self._client.set_state("stop", machine_id, "stopped")
 
     async def hibernate(self, machine_id: str) -> None:  # noqa: ARG002 - the contract's
         """Vast.ai can't."""
         raise Unsupported("Vast.ai does not hibernate")
 
-    async def resume(self, machine_id: str) -> None:  # noqa: ARG002 - the contract's
-        """Vast can't."""
-        raise Unsupported("Vast does not resume instances")
+    async def resume(self, machine_id: str) -> None:
+        """Start the instance again.
+
+        The cloud takes this on even where the GPU has another customer or the bid no longer holds: then the instance
+        stays ``PROVISIONING`` or ``PREEMPTED``, for as long as the caller waits.
+        """
+        await self._client.set_state("resume", machine_id, "running")
 
     async def destroy(self, machine_id: str) -> None:
         """Ask for the instance's end."""
@@ -165,17 +170,30 @@ class VastProvider:
     ) -> RealisedCost:
         """Return what the cloud's books say. They lag: until they reach the end, the larger of books and meter."""
         rows = await self._client.charges(
-            first_second=_midnight(start), last_second=_midnight(end) + _DAY_SECONDS, row=parse_charge
+            "realised_cost", parse_charge, first_second=_midnight(start), last_second=_midnight(end) + _DAY_SECONDS
         )
-        ours = [row for row in rows if row.source == f"instance-{machine_id}" and row.start <= end and row.end >= start]
+        ours = [row for row in rows if row.machine_id == machine_id and row.start <= end and row.end >= start]
         booked = _micros(sum((row.dollars for row in ours), Decimal(0)))
         if ours and max(row.end for row in ours) >= end - _CHARGES_LAG:
             return RealisedCost(booked, exact=True)
         return RealisedCost(max(booked, cost(price_micros_per_hour, whole_seconds(start, end))), exact=False)
 
-    async def list_costs(self, *, start: datetime, end: datetime) -> list[CostLine]:  # noqa: ARG002 - the contract's
-        """Vast has no such books."""
-        raise Unsupported("Vast tells no costs")
+    async def list_costs(self, *, start: datetime, end: datetime) -> list[CostLine]:
+        """Return what the cloud's books say of every instance. They are by whole days in UTC, and so is the period."""
+        rows = await self._client.charges(
+            "list_costs",
+            parse_charge,
+            first_second=_midnight(start),
+            last_second=_midnight(end - timedelta(microseconds=1)),
+        )
+        lines: dict[str, list[Charge]] = {}
+        for row in rows:
+            if row.machine_id is not None:
+                lines.setdefault(row.machine_id, []).append(row)
+        return [
+            CostLine(machine_id, charges[-1].label, _micros(sum((charge.dollars for charge in charges), Decimal(0))))
+            for machine_id, charges in lines.items()
+        ]
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -91,10 +91,10 @@ class VastClient:
         call = Call(operation, "GET", "/api/v1/instances/", ("list",), query=query)
         return await self._pages(call, "instances", row)
 
-    async def set_state(self, machine_id: str, state: str) -> None:
+    async def set_state(self, operation: str, machine_id: str, state: str) -> None:
         """Change the wanted state of an instance."""
         path = f"/api/v0/instances/{quote(machine_id, safe='')}/"
-        call = Call("stop", "PUT", path, ("manage",), changes=True, body={"state": state})
+        call = Call(operation, "PUT", path, ("manage",), changes=True, body={"state": state})
         await self._wire.change(call, mapping)
 
     async def destroy(self, machine_id: str) -> None:
@@ -120,11 +120,13 @@ class VastClient:
         path = f"/api/v0/ssh/{quote(key_id, safe='')}/"
         await self._wire.change(Call("remove_ssh_key", "DELETE", path, ("keys",), changes=True), mapping)
 
-    async def charges(self, *, first_second: int, last_second: int, row: Callable[[object], T | None]) -> list[T]:
+    async def charges(
+        self, operation: str, row: Callable[[object], T | None], *, first_second: int, last_second: int
+    ) -> list[T]:
         """Return the instance charges of the days between two moments, from all pages."""
         filters = {"day": {"gte": first_second, "lte": last_second}, "type": {"in": ["instance"]}}
         query = {"select_filters": json.dumps(filters), "format": "table", "limit": str(CHARGES_LIMIT)}
-        call = Call("realised_cost", "GET", "/api/v0/charges/", ("charges",), query=query)
+        call = Call(operation, "GET", "/api/v0/charges/", ("charges",), query=query)
         return await self._pages(call, "results", row)
 
     async def aclose(self) -> None:

@@ -40,6 +40,7 @@ _PPM = 10**6
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 _PORT_KEY = re.compile(r"([0-9]{1,5})/tcp", re.ASCII)
+_INSTANCE = re.compile(r"instance-([1-9][0-9]{0,18})", re.ASCII)
 _SSH_PORT = 22
 _DATACENTER_HOSTING = 1
 _FAILED_START = "oci runtime create failed"
@@ -62,9 +63,16 @@ class Charge:
 
     source: str
     """Such as ``instance-555``."""
+    label: str | None
     start: datetime
     end: datetime
     dollars: Decimal
+
+    @property
+    def machine_id(self) -> str | None:
+        """The instance's id, None where something else was charged."""
+        found = _INSTANCE.fullmatch(self.source)
+        return found[1] if found else None
 
 
 def parse_offer(value: object, *, spot: bool) -> Offer | None:
@@ -150,6 +158,7 @@ def parse_charge(value: object) -> Charge:
     row = mapping(value)
     return Charge(
         source=maybe(text, row.get("source")) or "",
+        label=maybe(name, (maybe(mapping, row.get("metadata")) or {}).get("label")),
         start=moment(row.get("start")),
         end=moment(row.get("end")),
         dollars=number(row.get("amount"), low=-PRICE_MAX_DOLLARS, high=PRICE_MAX_DOLLARS),

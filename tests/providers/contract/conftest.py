@@ -6,7 +6,6 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import asyncssh
 import pytest
@@ -24,9 +23,11 @@ from app.providers import (
     WireOptions,
 )
 from app.providers.hyperstack import HyperstackProvider
+from app.providers.modal_cloud import ModalProvider
 from app.sandbox import Fault, Sandbox, SandboxConfig
+from app.sandbox.machines import Truth
 
-CLOUDS = ["vast", "lambda", "manual", "runpod", "hyperstack"]
+CLOUDS = ["vast", "lambda", "manual", "runpod", "hyperstack", "modal"]
 KEEPS_KEYS = {"vast", "lambda", "hyperstack"}
 """Where keys are the cloud account's; elsewhere each machine is ordered with its own."""
 OPEN_MARKET = {"vast"}
@@ -81,6 +82,19 @@ class Scene:
         offers = [offer for offer in await self.cloud.list_offers() if offer.spot is spot]
         return min(offers, key=lambda offer: offer.price_micros_per_hour)
 
+    async def hibernating_offer(self) -> Offer:
+        """Return an offer of a machine that can hibernate, any where none can."""
+        offers = [offer for offer in await self.cloud.list_offers() if offer.stopped_micros_per_hour is not None]
+        return min(offers, key=lambda offer: offer.price_micros_per_hour, default=None) or await self.offer()
+
+    async def run(self, machine: Machine, command: str) -> str:
+        """Run a command on the machine and return what it prints."""
+        where = machine.connection
+        async with asyncssh.connect(
+            where.host, where.port, username=where.username, client_keys=[self.key], known_hosts=None, config=None
+        ) as ssh:
+            return (await ssh.run(command, check=True)).stdout
+
     async def until(self, machine_id: str, status: MachineStatus) -> Machine:
         machine = await self.cloud.get_machine(machine_id)
         for _ in range(600):
@@ -99,6 +113,12 @@ class Scene:
                 except Gone:
                     return
                 await asyncio.sleep(0.05)
+
+    def truth(self, machine_id: str) -> Truth:
+        return next(truth for truth in self.sandbox.truth if truth.id == machine_id)
+
+    def restock(self, machine_id: str) -> None:
+        self.sandbox.change_offer(self.truth(machine_id).offer_id, "restore", stock=3)
 
     def made(self, marker: str) -> int:
         return sum(truth.marker == marker for truth in self.sandbox.truth)
@@ -125,6 +145,13 @@ def adapter(name: str, sandbox: Sandbox, options: WireOptions, *, api_key: str |
                 options=options,
                 ssh_port=config.ssh_port,
             )
+        case "modal":
+            return ModalProvider(
+                token_id=config.modal_token_id,
+                token_secret=api_key or config.modal_token_secret,
+                server_url=sandbox.modal_url,
+                options=options,
+            )
         case "manual":
             return ManualProvider(
                 sheet=sandbox.price_sheet,
@@ -136,9 +163,8 @@ def adapter(name: str, sandbox: Sandbox, options: WireOptions, *, api_key: str |
 
 
 @pytest.fixture(scope="package")
-async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
-    home: Path = tmp_path_factory.mktemp("machines")
-    config = SandboxConfig(boot_seconds=0.3, terminate_seconds=0.2, ssh_port=0, home=home, price_step_seconds=0)
+async def sandbox() -> AsyncIterator[Sandbox]:
+    config = SandboxConfig(boot_seconds=0.3, terminate_seconds=0.2, ssh_port=0, price_step_seconds=0)
     sandbox = await Sandbox.start(config)
     yield sandbox
     await sandbox.aclose()
@@ -156,6 +182,8 @@ async def scene(request, sandbox: Sandbox, order, platform_key) -> AsyncIterator
     cloud = adapter(request.param, sandbox, options)
     yield Scene(request.param, cloud, sandbox, order, platform_key, calls)
     sandbox.faults.clear()
+    if request.param == "modal":  # everything is always on offer there, what is sold out too
+        sandbox.change_offer((await cloud.list_offers())[0].offer_id, "restore", stock=24)
     for machine in await cloud.list_machines("own-"):
         await cloud.destroy(machine.machine_id)
     await cloud.aclose()
@@ -165,4 +193,11 @@ async def scene(request, sandbox: Sandbox, order, platform_key) -> AsyncIterator
 def vast_only(scene: Scene) -> Scene:
     if scene.name != "vast":
         pytest.skip("only Vast.ai has this")
+    return scene
+
+
+@pytest.fixture
+def hibernating(scene: Scene) -> Scene:
+    if not scene.cloud.capability.hibernate:
+        pytest.skip("this cloud's machines don't hibernate")
     return scene

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from datetime import timedelta
 
 import asyncssh
@@ -13,6 +14,8 @@ from app.providers import (
     LambdaProvider,
     MachineStatus,
     NoCapacity,
+    NotYet,
+    OutcomeUnknown,
     RateLimited,
     Rejected,
     Unsupported,
@@ -119,26 +122,124 @@ async def test_keys_are_ensured_once_and_removed_for_good(scene):
 async def test_a_stop_keeps_the_machine_where_the_cloud_can(scene):
     machine_id = await scene.cloud.create(await scene.order())
     await scene.until(machine_id, MachineStatus.RUNNING)
-    if scene.cloud.capability.stop:
-        await scene.cloud.stop(machine_id)
-        await scene.until(machine_id, MachineStatus.STOPPED)
-        with pytest.raises(Gone):
-            await scene.cloud.stop("999999999")
-    else:
+    if not scene.cloud.capability.stop:
         with pytest.raises(Unsupported):
             await scene.cloud.stop(machine_id)
+        return
+    await scene.cloud.stop(machine_id)
+    await scene.until(machine_id, MachineStatus.STOPPED)
+    with pytest.raises(Gone):
+        await scene.cloud.stop("999999999")
 
 
-async def test_the_cost_is_what_the_cloud_charged(scene):
-    order = await scene.order()
-    machine_id = await scene.cloud.create(order)
+async def test_a_stopped_machine_starts_again_with_its_files_where_the_cloud_can(scene):
+    machine_id = await scene.cloud.create(await scene.order())
+    machine = await scene.until(machine_id, MachineStatus.RUNNING)
+    if not scene.cloud.capability.stop:
+        with pytest.raises(Unsupported):
+            await scene.cloud.resume(machine_id)
+        return
+    await scene.run(machine, "echo kept > kept")
+    await scene.cloud.stop(machine_id)
+    await scene.until(machine_id, MachineStatus.STOPPED)
+    await scene.cloud.resume(machine_id)
+    again = await scene.until(machine_id, MachineStatus.RUNNING)
+    assert (again.marker, await scene.run(again, "cat kept")) == (machine.marker, "kept\n")
+    with pytest.raises(Gone):
+        await scene.cloud.resume("999999999")
+
+
+async def test_a_machine_hibernates_and_is_restored_with_its_files_where_the_cloud_can(scene):
+    offer = await scene.hibernating_offer()
+    machine_id = await scene.cloud.create(scene.ordered(offer))
+    if not scene.cloud.capability.hibernate:
+        with pytest.raises(Unsupported):
+            await scene.cloud.hibernate(machine_id)
+        return
+    with pytest.raises(NotYet):
+        await scene.cloud.hibernate(machine_id)
+    machine = await scene.until(machine_id, MachineStatus.RUNNING)
+    await scene.run(machine, "echo kept > kept")
+    await scene.cloud.hibernate(machine_id)
+    with pytest.raises(NotYet):
+        await scene.cloud.resume(machine_id)
+    assert (await scene.until(machine_id, MachineStatus.HIBERNATED)).connection is None
+    assert (await scene.cloud.find_by_marker(machine.marker)).status is MachineStatus.HIBERNATED
+    for _ in range(2):
+        await scene.cloud.resume(machine_id)
+    again = await scene.until(machine_id, MachineStatus.RUNNING)
+    assert (again.marker, await scene.run(again, "cat kept")) == (machine.marker, "kept\n")
+    with pytest.raises(Gone):
+        await scene.cloud.hibernate("999999999")
+
+
+async def test_what_hibernates_costs_its_disk_alone_and_ends_like_any_other(hibernating):
+    scene = hibernating
+    offer = await scene.hibernating_offer()
+    machine_id = await scene.cloud.create(scene.ordered(offer))
     await scene.until(machine_id, MachineStatus.RUNNING)
-    await asyncio.sleep(2.2)
+    await scene.cloud.hibernate(machine_id)
+    await scene.until(machine_id, MachineStatus.HIBERNATED)
+    before = scene.truth(machine_id)
+    await asyncio.sleep(1.1)
+    assert scene.truth(machine_id).gpu_seconds == before.gpu_seconds
+    grown = scene.truth(machine_id).cost_micros - before.cost_micros
+    assert 0 < grown <= -(-offer.stopped_micros_per_hour * 3 // 3600)
+    assert offer.stopped_micros_per_hour * 20 < offer.price_micros_per_hour
     await scene.cloud.destroy(machine_id)
     await scene.until_gone(machine_id)
-    truth = next(truth for truth in scene.sandbox.truth if truth.id == machine_id)
+
+
+@pytest.mark.parametrize("kind", ["offer_gone", "offer_drained"])
+async def test_a_restore_whose_gpu_is_taken_is_no_capacity_and_the_machine_hibernates_on(hibernating, kind):
+    scene = hibernating
+    machine_id = await scene.cloud.create(scene.ordered(await scene.hibernating_offer()))
+    await scene.until(machine_id, MachineStatus.RUNNING)
+    await scene.cloud.hibernate(machine_id)
+    await scene.until(machine_id, MachineStatus.HIBERNATED)
+    scene.fault(kind, operation="start")
+    with pytest.raises(NoCapacity):
+        await scene.cloud.resume(machine_id)
+    machine = await scene.cloud.get_machine(machine_id)
+    assert machine.status is MachineStatus.HIBERNATED
+    scene.restock(machine_id)
+    await scene.cloud.resume(machine_id)
+    await scene.until(machine_id, MachineStatus.RUNNING)
+
+
+async def test_a_hibernation_without_an_answer_is_unknown_and_never_repeated(hibernating):
+    scene = hibernating
+    machine_id = await scene.cloud.create(scene.ordered(await scene.hibernating_offer()))
+    await scene.until(machine_id, MachineStatus.RUNNING)
+    scene.fault("timeout_after_success", operation="hibernate", mode="drop")
+    with pytest.raises(OutcomeUnknown):
+        await scene.cloud.hibernate(machine_id)
+    await scene.until(machine_id, MachineStatus.HIBERNATED)
+    scene.fault("timeout_after_success", operation="start", mode="drop")
+    with pytest.raises(OutcomeUnknown):
+        await scene.cloud.resume(machine_id)
+    await scene.until(machine_id, MachineStatus.RUNNING)
+    assert (scene.count("hibernate"), scene.count("resume")) == (1, 1)
+
+
+async def test_the_cost_is_what_the_cloud_charged_and_the_days_books_tell_of_everybody(scene):
+    stranger = scene.another()
+    theirs = await stranger.create(await scene.order(marker=f"theirs-{uuid.uuid4().hex[:8]}"))
+    ours = await scene.cloud.create(await scene.order())
+    for machine_id in (theirs, ours):
+        await scene.until(machine_id, MachineStatus.RUNNING)
+    await asyncio.sleep(1.3)
+    for machine_id in (theirs, ours):
+        await stranger.destroy(machine_id)
+        await scene.until_gone(machine_id)
+    await stranger.aclose()
+    await _costs_what_it_did(scene, scene.truth(ours))
+    await _is_in_the_books(scene, [scene.truth(theirs), scene.truth(ours)])
+
+
+async def _costs_what_it_did(scene, truth) -> None:
     found = await scene.cloud.realised_cost(
-        machine_id,
+        truth.id,
         start=truth.created_at - timedelta(seconds=2),
         end=truth.ended_at,
         price_micros_per_hour=truth.price_micros_per_hour,
@@ -149,6 +250,21 @@ async def test_the_cost_is_what_the_cloud_charged(scene):
         assert abs(found.micros - truth.cost_micros) <= 10
     else:
         assert found.micros >= truth.cost_micros
+
+
+async def _is_in_the_books(scene, truths) -> None:
+    start = truths[0].created_at.replace(hour=0, minute=0, second=0, microsecond=0)
+    end = start + timedelta(days=1 + (truths[-1].ended_at.date() > start.date()))
+    if scene.cloud.capability.realised_cost == "estimate":
+        with pytest.raises(Unsupported):
+            await scene.cloud.list_costs(start=start, end=end)
+        return
+    lines = {line.machine_id: line for line in await scene.cloud.list_costs(start=start, end=end)}
+    for truth in truths:
+        assert abs(lines[truth.id].micros - truth.cost_micros) <= 10
+        assert lines[truth.id].marker in {truth.marker, None}
+    earlier = await scene.cloud.list_costs(start=start - timedelta(days=9), end=start - timedelta(days=8))
+    assert {truth.id for truth in truths}.isdisjoint(line.machine_id for line in earlier)
 
 
 async def test_every_call_is_counted(scene):
