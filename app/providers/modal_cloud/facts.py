@@ -41,6 +41,8 @@ class Facts:
     began: bool = False
     """Whether the container is known to have started, where the ways in are not told."""
     created_at: datetime | None = None
+    timeout_seconds: int | None = None
+    """After how long the cloud ends it, where it tells."""
 
 
 @dataclass(frozen=True, slots=True)

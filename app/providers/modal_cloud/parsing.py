@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from app.providers.contract import Connection, Machine, MachineStatus
@@ -48,6 +49,7 @@ def parse_machine(facts: Facts, *, destroyed: bool = False) -> Machine:
         connection=Connection(where[0], where[1], "root") if where and where[0] and where[1] else None,
         ports={inner: outer for inner, outer in facts.tunnels.items() if inner != SSH_PORT},
         created_at=facts.created_at,
+        preempts_at=_end(facts),
     )
 
 
@@ -66,6 +68,13 @@ def sandbox_id(value: str) -> str:
     if not _ID.fullmatch(value):
         raise Malformed("a sandbox's id has another form")
     return value
+
+
+def _end(facts: Facts) -> datetime | None:
+    """Return when its time will be over, at the earliest: it counts from the start, which is after the create."""
+    if facts.created_at is None or facts.timeout_seconds is None or facts.result:
+        return None
+    return facts.created_at + timedelta(seconds=facts.timeout_seconds)
 
 
 def _status(facts: Facts) -> tuple[MachineStatus, str]:

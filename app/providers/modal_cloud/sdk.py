@@ -255,6 +255,7 @@ def _facts(row: Any) -> Facts:  # noqa: ANN401 - the SDK's
         },
         began=row.task_info.started_at > 0,
         created_at=_EPOCH + timedelta(seconds=row.created_at),
+        timeout_seconds=int(row.timeout_secs) or None,
     )
 
 

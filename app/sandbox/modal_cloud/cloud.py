@@ -180,6 +180,7 @@ class ModalCloud(Cloud):
             keys=list(wanted.keys),
             release=_returning(kind),
             app_id=wanted.app_id,
+            name=wanted.name or None,
             tags=dict(wanted.tags),
             env=dict(wanted.env),
             ports=wanted.ports,

@@ -22,6 +22,8 @@ class ModalSandbox(Machine):
     """A sandbox: a container on its way, at work or ended."""
 
     app_id: str
+    name: str | None
+    """As it was given; ``marker`` is what is left of it."""
     tags: dict[str, str]
     env: dict[str, str]
     ports: tuple[int, ...] = ()
@@ -48,13 +50,13 @@ def result_of(sandbox: ModalSandbox) -> api_pb2.GenericResult:
 
 
 def tags_of(sandbox: ModalSandbox) -> list[api_pb2.SandboxTag]:
-    """Return its tags; the marker's goes where the marker goes."""
+    """Return its tags."""
     return [api_pb2.SandboxTag(tag_name=name, tag_value=value) for name, value in visible_tags(sandbox).items()]
 
 
 def visible_tags(sandbox: ModalSandbox) -> dict[str, str]:
-    """Return the tags that are left."""
-    if MARKER_TAG not in sandbox.tags:
+    """Return the tags that are left: where the name got lost or cut, so did the tag with the marker."""
+    if sandbox.marker == sandbox.name:
         return sandbox.tags
     rest = {name: value for name, value in sandbox.tags.items() if name != MARKER_TAG}
     return rest if sandbox.marker is None else rest | {MARKER_TAG: sandbox.marker}
