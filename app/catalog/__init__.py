@@ -3,13 +3,15 @@
 Promises: a listing's id stays the same for ever; what is quoted was seen within the hour; ``cheapest`` is exact, all-in,
 for every disk size; a dead cloud makes its listings stale and nothing else fail.
 
-Tables, all global: listings, provider_states, refresh_requests, listing_failures, quarantined_hosts, price_history,
-machine_facts, machine_health. The worker writes them; the API reads, and may ask for a refresh.
+Tables, all global: listings, provider_states, refresh_requests, listing_failures, quarantined_hosts, price_history (a
+partition per month), machine_facts, machine_health, place_latencies. The worker writes them; the API reads, and may ask for a refresh.
 
 A listing: seen ─► gone ─► seen again …; available = seen ∧ provider fresh ∧ provider not paused.
 """
 
 from app.catalog.avoidance import quarantine_host, release_host, remember_failure
+from app.catalog.daily_medians import Loaded, NotDailyMedians, load_daily_medians
+from app.catalog.discounts import SpotDiscount, list_spot_discounts
 from app.catalog.errors import UnknownFamily
 from app.catalog.families import (
     FAMILIES,
@@ -21,7 +23,7 @@ from app.catalog.families import (
     match_family,
 )
 from app.catalog.health import record_machine
-from app.catalog.history import PricePoint, list_prices, spot_discount_ppm
+from app.catalog.history import PricePoint, PricesWanted, list_prices
 from app.catalog.listing import HARD_BOUND_SECONDS, Listing, Spot, Wanted
 from app.catalog.matching import Match, cheapest
 from app.catalog.normalising import DEFAULT_DISK_GB, TIERS, all_in_micros_per_hour, cuda_rank
@@ -47,12 +49,16 @@ __all__ = [
     "Family",
     "FamilyMatch",
     "Listing",
+    "Loaded",
     "Match",
+    "NotDailyMedians",
     "PricePoint",
+    "PricesWanted",
     "ProviderStatus",
     "RefreshResult",
     "Sort",
     "Spot",
+    "SpotDiscount",
     "UnknownFamily",
     "Wanted",
     "all_in_micros_per_hour",
@@ -67,6 +73,8 @@ __all__ = [
     "list_listings",
     "list_prices",
     "list_providers",
+    "list_spot_discounts",
+    "load_daily_medians",
     "match_family",
     "pause_provider",
     "quarantine_host",
@@ -78,5 +86,4 @@ __all__ = [
     "remember_failure",
     "request_refresh",
     "resume_provider",
-    "spot_discount_ppm",
 ]

@@ -8,30 +8,30 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request, Response
 
-from app.catalog import queries
+from app.catalog import placement_endpoints, price_endpoints, queries  # noqa: F401 - the routes of the other two
+from app.catalog.discounts import list_spot_discounts
 from app.catalog.errors import UnknownFamily
 from app.catalog.families import FAMILIES, find_family, get_family
-from app.catalog.filters import HISTORY_DEFAULT, ListingFilter, ListingPage, PriceHistoryQuery, known_family
-from app.catalog.history import list_prices, spot_discount_ppm
+from app.catalog.filters import HISTORY_DEFAULT, ListingFilter, ListingPage
 from app.catalog.listing import Spot, Wanted
 from app.catalog.normalising import DEFAULT_DISK_GB
 from app.catalog.polling import REQUEST_SPACING_SECONDS, request_refresh
 from app.catalog.provider_schemas import ProviderOut, RefreshIn, RefreshOut
 from app.catalog.queries import ListedListing, ProviderStatus
+from app.catalog.routing import CatalogWork, router
 from app.catalog.schemas import (
     FacetsOut,
     FamilyOut,
     ListingOut,
-    PricePointOut,
 )
 from app.kit.errors import NotFound
 from app.kit.ids import ListingId
-from app.web import ListAnswer, Principal, Work, answer, calling, list_answer, new_router, responses_for, working
+from app.web import ListAnswer, Principal, Work, answer, calling, list_answer, responses_for
 from app.web.errors import InvalidCursor, ValidationFailed
 from app.web.exchange import state_of
 
-router = new_router("/v1", tag="catalog")
-CatalogWork = Annotated[Work, Depends(working("catalog:read"), scope="function")]
+__all__ = ["router"]
+
 Caller = Annotated[Principal, Depends(calling("catalog:read"))]
 Identifier = Annotated[str, Path(min_length=1, max_length=64)]
 
@@ -56,8 +56,8 @@ async def get_one_family(family_id: Identifier, work: CatalogWork) -> Response:
     if family is None:
         raise NotFound("There is no such GPU family.")
     on_offer = await _families_on_offer(work)
-    discount = await spot_discount_ppm(work.session, family.slug, since=work.at - HISTORY_DEFAULT)
-    return answer(FamilyOut.of(family, on_offer.get(family.slug), spot_discount_ppm=discount))
+    discounts = await list_spot_discounts(work.session, family.slug, since=work.at - HISTORY_DEFAULT)
+    return answer(FamilyOut.of(family, on_offer.get(family.slug), discounts=discounts))
 
 
 @router.get(
@@ -106,27 +106,6 @@ async def get_one(
 async def get_facets(wishes: Annotated[ListingFilter, Query()], work: CatalogWork) -> Response:
     """Count the listings that fit, by family, provider, region, country, GPU count, kind and security tier."""
     return answer(FacetsOut.of(await queries.facets(work.session, wishes.wanted(), at=work.at)))
-
-
-@router.get(
-    "/catalog/price-history",
-    response_model=ListAnswer[PricePointOut],
-    operation_id="get_price_history",
-    responses=responses_for(UnknownFamily, ValidationFailed),
-)
-async def get_price_history(query: Annotated[PriceHistoryQuery, Query()], work: CatalogWork) -> Response:
-    """Return a family's prices per GPU hour, hour by hour, the oldest first; 90 days are kept."""
-    since, until = query.period(work.at)
-    points = await list_prices(
-        work.session,
-        family=known_family(query.family).slug,
-        since=since,
-        until=until,
-        provider=query.provider,
-        region_id=query.region,
-        spot=query.spot,
-    )
-    return answer(ListAnswer(data=[PricePointOut.of(point) for point in points], has_more=False))
 
 
 @router.get(

@@ -54,6 +54,18 @@ def committed_sql(all_in: str, expected_seconds: str) -> str:
     )
 
 
+def listing_conditions(wanted: Wanted, parameters: Parameters, *, at: datetime) -> str:
+    """Return everything that makes a listing ``l`` one that is wanted and may be quoted now."""
+    clauses = ["l.gone_at IS NULL", *wanted_clauses(wanted, parameters)]
+    if wanted.families is not None or wanted.min_vram_gb is not None:
+        slugs = [family.slug for family in wanted.resolved_families()]
+        clauses.append(f"l.family = ANY ({parameters.bind(slugs, 'text[]')})")
+    if wanted.gpu_count is not None:
+        clauses.append(f"l.gpu_count = {parameters.bind(wanted.gpu_count, 'bigint')}")
+    clauses.append(f"l.spot = ANY ({parameters.bind(wanted.spot.kinds, 'boolean[]')})")
+    return " AND ".join([*clauses, *availability_clauses(wanted, parameters, at=at)])
+
+
 def availability_clauses(wanted: Wanted, parameters: Parameters, *, at: datetime) -> list[str]:
     """Return the conditions for one that is not gone to be quotable now: its provider fresh, and nothing against it."""
     fresh = f"SELECT p.provider FROM provider_states p WHERE {fresh_sql(wanted, parameters, at=at)}"  # noqa: S608 - text of ours

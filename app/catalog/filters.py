@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated
 
@@ -14,8 +14,7 @@ from app.catalog.listing import HARD_BOUND_SECONDS, Spot, Wanted
 from app.catalog.normalising import DEFAULT_DISK_GB, GPU_COUNT_MAX
 from app.catalog.queries import Sort
 from app.web import Page
-from app.web.errors import ValidationFailed
-from app.web.schemas import MoneyIn, TimeIn
+from app.web.schemas import MoneyIn
 
 _NAMES_MAX = 50
 _FIGURE_MAX = 10**6
@@ -80,32 +79,6 @@ class ListingPage(Page, ListingFilter):
     """The query of the list of listings."""
 
     sort: Sort = Sort.PRICE
-
-
-class PriceHistoryQuery(BaseModel):
-    """Which hours of which family."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    family: Annotated[str, Field(min_length=1, max_length=64)]
-    provider: Annotated[str | None, Field(max_length=64)] = None
-    region: Annotated[str | None, Field(max_length=64)] = None
-    spot: bool | None = None
-    since: Annotated[TimeIn | None, Field(description="Seven days before `until` by default.")] = None
-    until: Annotated[TimeIn | None, Field(description="Now by default.")] = None
-
-    def period(self, at: datetime) -> tuple[datetime, datetime]:
-        """Return the beginning and the end asked for.
-
-        Raises:
-            ValidationFailed: the beginning does not lie before the end.
-        """
-        until = self.until or at
-        since = self.since or until - HISTORY_DEFAULT
-        if since >= until:
-            problem = {"pointer": "query/since", "code": "order", "message": "must lie before until"}
-            raise ValidationFailed(errors=[problem])
-        return since, until
 
 
 def known_family(name: str) -> Family:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.kit.db import driver
+from app.kit.db import Database, driver
+from app.kit.ids import AccountId
 
 HISTORY_DAYS = 90
 POINTS_MAX = 5000
+
+PricePosition = tuple[datetime, str, str, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,23 @@ class PricePoint:
     """Over the listings at the hour's last poll, as is p90; both are prices that really stood there."""
     p90_micros: int
     listings: int
+
+    @property
+    def position(self) -> PricePosition:
+        """Its place in the order of a list."""
+        return self.hour, self.provider, self.region_id, self.spot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricesWanted:
+    """Which hours, from ``since`` (inclusive) to ``until`` (exclusive). None: no matter."""
+
+    family: str
+    since: datetime
+    until: datetime
+    provider: str | None = None
+    region_id: str | None = None
+    spot: bool | None = None
 
 
 async def record_prices(session: AsyncSession, provider: str, *, at: datetime) -> None:
@@ -52,52 +73,47 @@ async def record_prices(session: AsyncSession, provider: str, *, at: datetime) -
 
 
 async def list_prices(
-    session: AsyncSession,
-    *,
-    family: str,
-    since: datetime,
-    until: datetime,
-    provider: str | None = None,
-    region_id: str | None = None,
-    spot: bool | None = None,
+    session: AsyncSession, wanted: PricesWanted, *, after: PricePosition | None = None, limit: int = POINTS_MAX
 ) -> list[PricePoint]:
-    """Return the hours of a family from ``since`` (inclusive) to ``until`` (exclusive), oldest first, bounded."""
+    """Return the hours that are wanted, oldest first, beginning behind ``after``."""
+    hour, provider, region_id, spot = after or (None, None, None, None)
     rows = await driver(session).fetch(
         """
         SELECT family, provider, region_id, spot, hour, min_micros, median_micros, p90_micros, listings
         FROM price_history
-        WHERE family = $1 AND hour >= $2 AND hour < $3 AND ($4::text IS NULL OR provider = $4)
-            AND ($5::text IS NULL OR region_id = $5) AND ($6::boolean IS NULL OR spot = $6)
+        WHERE family = $1 AND hour >= GREATEST($2, $8::timestamptz) AND hour < $3
+            AND ($4::text IS NULL OR provider = $4) AND ($5::text IS NULL OR region_id = $5)
+            AND ($6::boolean IS NULL OR spot = $6)
+            AND ($8 IS NULL OR (hour, provider, region_id, spot) > ($8, $9::text, $10::text, $11::boolean))
         ORDER BY hour, provider, region_id, spot LIMIT $7
         """,
-        family,
-        since,
-        until,
+        wanted.family,
+        wanted.since,
+        wanted.until,
+        wanted.provider,
+        wanted.region_id,
+        wanted.spot,
+        limit,
+        hour,
         provider,
         region_id,
         spot,
-        POINTS_MAX,
     )
     return [PricePoint(**row) for row in rows]
 
 
-async def spot_discount_ppm(session: AsyncSession, family: str, *, since: datetime) -> int | None:
-    """Return how much cheaper spot was, measured: the median over hours and providers that had both kinds.
-
-    A part per million of the on-demand median; negative where spot was dearer, None where nothing was measured.
-    """
-    value = await driver(session).fetchval(
-        """
-        SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY 1000000 - spot.micros * 1000000 / demand.micros)
-        FROM (SELECT provider, hour, min(median_micros) AS micros FROM price_history
-              WHERE family = $1 AND hour >= $2 AND spot GROUP BY provider, hour) spot
-        JOIN (SELECT provider, hour, min(median_micros) AS micros FROM price_history
-              WHERE family = $1 AND hour >= $2 AND NOT spot GROUP BY provider, hour) demand USING (provider, hour)
-        """,
-        family,
-        since,
-    )
-    return None if value is None else int(value)
+async def every_price(
+    db: Database, wanted: PricesWanted, *, account_id: AccountId, after: PricePosition | None = None
+) -> AsyncIterator[list[PricePoint]]:
+    """Yield all that is wanted, part by part, each from a short transaction: who reads slowly holds up nobody."""
+    while True:
+        async with db.begin(account_id) as session:
+            points = await list_prices(session, wanted, after=after)
+        if points:
+            yield points
+        if len(points) < POINTS_MAX:
+            return
+        after = points[-1].position
 
 
 async def make_months(session: AsyncSession, *, since: datetime, until: datetime) -> int:

@@ -23,6 +23,8 @@ _CAPABILITY_FIELDS = (
     "stop",
     "billing_granularity_seconds",
     "min_commitment_seconds",
+    "marker_max_length",
+    "realised_cost",
 )
 
 
@@ -41,6 +43,12 @@ class ProviderOut(Wire):
     stop: bool
     billing_granularity_seconds: int
     min_commitment_seconds: int
+    machine_seconds_max: int | None
+    """The cloud ends a machine by itself after so long; null where it may run for ever."""
+    marker_max_length: int
+    """How long our reference on a machine may be there."""
+    realised_cost: str
+    """``exact`` where the cloud tells what a machine has cost, ``estimate`` where it follows from its price."""
     health: str
     """``ok``, ``failing``, ``stale``, ``unknown`` or ``paused``."""
     success_rate: Share | None
@@ -55,6 +63,7 @@ class ProviderOut(Wire):
     def of(cls, status: ProviderStatus, at: datetime) -> ProviderOut:
         """Return a provider."""
         told = {name: status.capability[name] for name in _CAPABILITY_FIELDS}
+        told["machine_seconds_max"] = status.capability.get("machine_seconds_max")
         return cls.model_validate(
             {
                 **told,

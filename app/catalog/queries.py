@@ -15,8 +15,7 @@ from app.catalog.filtering import (
     LISTING_JOINS,
     Parameters,
     all_in_sql,
-    availability_clauses,
-    wanted_clauses,
+    listing_conditions,
 )
 from app.catalog.listing import HARD_BOUND_SECONDS, LISTING_FIELDS, Listing, Wanted
 from app.kit.clock import whole_seconds
@@ -121,7 +120,7 @@ async def list_listings(
 ) -> list[ListedListing]:
     """Return available listings that fit, best first, beginning behind ``after`` (a sort key and an id)."""
     parameters = Parameters()
-    where = _conditions(wanted, parameters, at=at)
+    where = listing_conditions(wanted, parameters, at=at)
     key = _SORT_KEYS.get(sort) or all_in_sql(parameters.bind(wanted.disk_gb, "bigint"))
     if after:
         where += f" AND ({key}, l.id) > ({parameters.bind(after[0], 'bigint')}, {parameters.bind(after[1], 'text')})"
@@ -136,7 +135,7 @@ async def list_listings(
 async def facets(session: AsyncSession, wanted: Wanted, *, at: datetime) -> list[Facet]:
     """Return for every value of family, provider, region, country, count, kind and tier how many listings fit."""
     parameters = Parameters()
-    where = _conditions(wanted, parameters, at=at)
+    where = listing_conditions(wanted, parameters, at=at)
     rows = await driver(session).fetch(
         "SELECT d.dimension, d.value, count(*) AS listings, "  # noqa: S608 - as above
         "min((l.price_micros_per_hour + l.gpu_count - 1) / l.gpu_count) AS from_micros_per_gpu_hour "
@@ -159,14 +158,3 @@ async def list_providers(session: AsyncSession) -> list[ProviderStatus]:
         ProviderStatus(**{**row, "capability": json.loads(row["capability"]), "left_out": json.loads(row["left_out"])})
         for row in rows
     ]
-
-
-def _conditions(wanted: Wanted, parameters: Parameters, *, at: datetime) -> str:
-    clauses = ["l.gone_at IS NULL", *wanted_clauses(wanted, parameters)]
-    if wanted.families is not None or wanted.min_vram_gb is not None:
-        slugs = [family.slug for family in wanted.resolved_families()]
-        clauses.append(f"l.family = ANY ({parameters.bind(slugs, 'text[]')})")
-    if wanted.gpu_count is not None:
-        clauses.append(f"l.gpu_count = {parameters.bind(wanted.gpu_count, 'bigint')}")
-    clauses.append(f"l.spot = ANY ({parameters.bind(wanted.spot.kinds, 'boolean[]')})")
-    return " AND ".join([*clauses, *availability_clauses(wanted, parameters, at=at)])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Annotated, Literal
 
-from pydantic import PlainSerializer, WithJsonSchema
+from pydantic import Field, PlainSerializer, WithJsonSchema
 
+from app.catalog.discounts import SpotDiscount
 from app.catalog.families import Family
 from app.catalog.filtering import BYTES_PER_GB, BYTES_PER_MIB
-from app.catalog.history import PricePoint
 from app.catalog.listing import Listing
 from app.catalog.queries import Facet
 from app.kit.money import dollars
@@ -34,6 +35,14 @@ class HardwareOut(Wire):
     fp8_tflops: int | None
 
 
+class SpotDiscountOut(Wire):
+    """How much cheaper spot was at one provider, and from how many hours of a region that is known."""
+
+    provider: str
+    discount: Share
+    hours: int
+
+
 class FamilyOut(Wire):
     """A GPU model line with one memory size."""
 
@@ -49,11 +58,16 @@ class FamilyOut(Wire):
     listings: int
     from_price_per_gpu_hour: MoneyOut | None
     spot_discount: Share | None = None
-    """Measured over the last 7 days; told for a single family."""
+    """How much cheaper spot was, measured over the last 7 days; told for a single family. 0.6 is 60 % off."""
+    spot_discount_hours: int = 0
+    """The size of the sample: hours in which a region of a provider had both kinds."""
+    spot_discounts: Annotated[list[SpotDiscountOut], Field(default_factory=list)]
+    """The same for each provider."""
 
     @classmethod
-    def of(cls, family: Family, facet: Facet | None, *, spot_discount_ppm: int | None = None) -> FamilyOut:
+    def of(cls, family: Family, facet: Facet | None, *, discounts: Sequence[SpotDiscount] = ()) -> FamilyOut:
         """Return a family with what is on offer of it."""
+        overall = next((found for found in discounts if found.provider is None), None)
         return cls(
             id=family.slug,
             title=family.title,
@@ -71,7 +85,13 @@ class FamilyOut(Wire):
             },
             listings=facet.listings if facet else 0,
             from_price_per_gpu_hour=facet.from_micros_per_gpu_hour if facet else None,
-            spot_discount=spot_discount_ppm,
+            spot_discount=overall.discount_ppm if overall else None,
+            spot_discount_hours=overall.hours if overall else 0,
+            spot_discounts=[
+                SpotDiscountOut(provider=found.provider, discount=found.discount_ppm, hours=found.hours)
+                for found in discounts
+                if found.provider is not None
+            ],
         )
 
 
@@ -126,6 +146,10 @@ class ListingOut(Wire):
     interruption_per_hour: Share | None
     available: bool
     observed_at: TimeOut
+    as_of: TimeOut | None
+    """Since when the price stands, where it comes from a price sheet."""
+    stale_at: TimeOut | None
+    """When the price sheet is too old: from then on the listing is not available until the sheet is brought up to date."""
     display: str
 
     @classmethod
@@ -161,6 +185,8 @@ class ListingOut(Wire):
             interruption_per_hour=listing.interruptions_per_hour_ppm,
             available=listing.is_available(at),
             observed_at=listing.observed_at,
+            as_of=listing.priced_at,
+            stale_at=listing.priced_until,
             display=_display(listing, price),
         )
 
@@ -189,36 +215,6 @@ class FacetsOut(Wire):
             )
             by_dimension.setdefault(row.dimension, []).append(facet)
         return cls(facets=by_dimension)
-
-
-class PricePointOut(Wire):
-    """Prices per GPU hour, without disk, within one hour."""
-
-    object: Literal["price_point"] = "price_point"
-    family: str
-    provider: str
-    region: str
-    spot: bool
-    hour: TimeOut
-    min: MoneyOut
-    median: MoneyOut
-    p90: MoneyOut
-    listings: int
-
-    @classmethod
-    def of(cls, point: PricePoint) -> PricePointOut:
-        """Return one hour."""
-        return cls(
-            family=point.family,
-            provider=point.provider,
-            region=point.region_id,
-            spot=point.spot,
-            hour=point.hour,
-            min=point.min_micros,
-            median=point.median_micros,
-            p90=point.p90_micros,
-            listings=point.listings,
-        )
 
 
 def _components(listing: Listing) -> ComponentsOut:

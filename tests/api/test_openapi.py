@@ -16,6 +16,7 @@ SILENT = frozenset({"receive_stripe_event"})
 FREE = frozenset(
     {
         "refresh_catalog",
+        "rank_placements",
         "stop_rental",
         "report_rental",
         "preview_auto_topup",

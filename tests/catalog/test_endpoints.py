@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
 import httpx
@@ -13,6 +13,7 @@ from app.catalog.normalising import listing_id
 from app.catalog.polling import pause_provider
 from app.catalog.refreshing import refresh_due
 from app.kit.clock import SystemClock
+from app.kit.db import driver
 from app.kit.ids import AccountId, ApiKeyId
 from app.providers.errors import Unavailable
 from app.web import Cursors, Limiter, Principal, install
@@ -84,6 +85,8 @@ async def test_families_are_listed_with_what_is_on_offer(market, client):
 async def test_a_family_is_found_by_any_usual_name_with_its_spot_discount(market, client):
     answer = await client.get("/v1/families/RTX_4090")
     assert (answer.json()["id"], answer.json()["spot_discount"]) == ("rtx-4090", 0.75)
+    assert answer.json()["spot_discounts"] == [{"provider": "vast", "discount": 0.75, "hours": 1}]
+    assert answer.json()["spot_discount_hours"] == 1
     assert (await client.get("/v1/families/voodoo2")).status_code == 404
 
 
@@ -158,10 +161,91 @@ async def test_price_history_is_told_by_the_hour(market, client, state, at):
     assert (await client.get("/v1/catalog/price-history", params=period)).status_code == 422
 
 
-async def test_providers_tell_what_they_can_do_and_how_they_are(market, client):
+async def test_price_history_comes_in_pages_or_whole_as_csv(market, client, state, at):
+    state.clock.at = at + timedelta(hours=1)
+    query = {"family": "rtx-4090", "limit": 1}
+    first = (await client.get("/v1/catalog/price-history", params=query)).json()
+    second = (await client.get("/v1/catalog/price-history", params={**query, "cursor": first["next_cursor"]})).json()
+    assert [(item["spot"], more) for page, more in ((first, True), (second, False)) for item in page["data"]] == [
+        (False, True), (True, False),
+    ]  # fmt: skip
+    assert (first["has_more"], second["has_more"]) == (True, False)
+    other = await client.get(
+        "/v1/catalog/price-history", params={**query, "spot": "true", "cursor": first["next_cursor"]}
+    )
+    assert (other.status_code, other.json()["code"]) == (400, "invalid_cursor")
+    asked = await client.get("/v1/catalog/price-history", params=query, headers={"Accept": "text/csv"})
+    assert asked.headers["content-type"].startswith("text/csv")
+    assert asked.headers["content-disposition"] == 'attachment; filename="prices-rtx-4090.csv"'
+    assert asked.text.split("\r\n") == [
+        "hour,family,provider,region,spot,min,median,p90,listings",
+        "2026-03-01T12:00:00.000Z,rtx-4090,vast,us-oregon,false,0.40,0.40,0.40,1",
+        "2026-03-01T12:00:00.000Z,rtx-4090,vast,us-oregon,true,0.10,0.10,0.10,1",
+        "",
+    ]
+    by_link = await client.get("/v1/catalog/price-history", params={**query, "format": "csv"})
+    assert by_link.text == asked.text
+
+
+async def test_no_price_older_than_ninety_days_is_told(market, client, state, at):
+    state.clock.at = at + timedelta(days=90, hours=-1)
+    query = {"family": "rtx-4090", "since": "2026-01-01T00:00:00Z"}
+    assert len((await client.get("/v1/catalog/price-history", params=query)).json()["data"]) == 2
+    state.clock.at = at + timedelta(days=90, seconds=1)
+    assert (await client.get("/v1/catalog/price-history", params=query)).json()["data"] == []
+
+
+async def test_placements_show_how_they_were_scored(market, client):
+    body = (await client.post("/v1/placements", json={"family": "4090", "spot": "prefer"})).json()
+    assert [one["rank"] for one in body["candidates"]] == [1, 2]
+    first, second = body["candidates"]
+    assert (first["listing"]["spot"], first["cost_per_hour"], second["parts"]["cost"]) == (True, "0.104167", 1.0)
+    assert (first["latency_ms"], first["latency_source"], first["launches"]) == (100, "assumed", 0)
+    assert first["parts"] == {"cost": 0.257732, "latency": 1.0, "availability": 1.0}
+    assert first["score"] == pytest.approx(0.55 * 0.257732 + 0.25, abs=1e-6)
+    assert body["weights"] == {"cost": 0.55, "latency": 0.25, "unavailability": 0.2}
+    assert body["compared_with"] == {"cost_per_hour": "0.404167", "latency_ms": 100}
+    ratio = (await client.post("/v1/placements", json={"family": "4090", "spot": "prefer", "formula": "ratio"})).json()
+    assert [one["score"] for one in ratio["candidates"]] == [0.104167, 0.404167]
+    nothing = await client.post("/v1/placements", json={"min_vram_gb": 24, "region": ["ZZ"]})
+    assert (nothing.status_code, nothing.json()["candidates"]) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({}, "validation_failed"),
+        ({"family": "voodoo2"}, "unknown_family"),
+        ({"family": "4090", "formula": "guess"}, "validation_failed"),
+        ({"family": "4090", "gpu_count": 0}, "validation_failed"),
+    ],
+    ids=str,
+)
+async def test_a_placement_that_makes_no_sense_is_refused(client, body, code):
+    answer = await client.post("/v1/placements", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
+async def test_a_price_of_a_sheet_says_since_when_and_how_long_it_holds(
+    worker, client, state, cloud, refresh, make_offer, at
+):
+    await refresh(worker, cloud, [make_offer(priced_at=at - timedelta(days=3))])
+    async with worker.begin_unscoped() as session:
+        await driver(session).execute("UPDATE listings SET priced_until = $1", at + timedelta(minutes=5))
+    shown = (await client.get(f"/v1/listings/{ID}")).json()
+    assert (shown["as_of"], shown["stale_at"]) == ("2026-02-26T12:00:00.000Z", "2026-03-01T12:05:00.000Z")
+    assert shown["available"]
+    state.clock.at = at + timedelta(minutes=5)
+    assert not (await client.get(f"/v1/listings/{ID}")).json()["available"]
+    assert (await client.get("/v1/listings")).json()["data"] == []
+
+
+async def test_providers_tell_all_that_they_can_do_and_how_they_are(market, client, cloud):
     (provider,) = (await client.get("/v1/providers")).json()["data"]
     assert (provider["id"], provider["interruption"], provider["health"]) == ("vast", "outbid", "ok")
     assert (provider["success_rate"], provider["listings"]) == (1.0, 5)
+    told = {"id" if name == "name" else name: value for name, value in asdict(cloud.capability).items()}
+    assert {name: provider[name] for name in told} == told
 
 
 async def test_a_refresh_by_hand_is_a_row_that_the_worker_picks_up(market, client, worker, cloud, state, at):

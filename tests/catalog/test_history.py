@@ -3,15 +3,21 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from app.catalog.history import HISTORY_DAYS, forget_old_prices, list_prices, spot_discount_ppm
+import asyncpg
+import pytest
+
+from app.catalog.discounts import list_spot_discounts
+from app.catalog.history import HISTORY_DAYS, PricesWanted, every_price, forget_old_prices, list_prices, make_months
 from app.kit.db import driver
+from app.kit.ids import AccountId
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 async def _points(db, at, **only):
     async with db.begin_unscoped() as session:
-        return await list_prices(session, family="rtx-4090", since=at - HOUR, until=at + 2 * HOUR, **only)
+        wanted = PricesWanted(family="rtx-4090", since=at - HOUR, until=at + 2 * HOUR, **only)
+        return await list_prices(session, wanted)
 
 
 async def test_an_hour_keeps_its_minimum_and_the_last_median_and_p90_per_gpu(
@@ -48,11 +54,60 @@ async def test_each_hour_region_and_kind_stands_apart(worker, api, cloud, refres
     assert [point.min_micros for point in await _points(api, at, spot=True)] == [200_000]
 
 
-async def test_the_spot_discount_is_measured_or_unknown(worker, api, cloud, refresh, make_offer, at):
-    await refresh(worker, cloud, [make_offer(), make_offer(spot=True, price_micros_per_hour=100_000)])
+async def test_the_spot_discount_is_measured_in_each_place_and_hour_or_unknown(
+    worker, api, cloud, make_cloud, refresh, make_offer, at
+):
+    def both(provider, spot_price, **more):
+        return [
+            make_offer(provider=provider, **more),
+            make_offer(provider=provider, spot=True, price_micros_per_hour=spot_price, **more),
+        ]
+
+    elsewhere = make_offer(offer_id="2", region_id="de-berlin", price_micros_per_hour=1)
+    await refresh(worker, cloud, [*both("vast", 100_000), elsewhere])
+    await refresh(worker, cloud, both("vast", 200_000), at=at + HOUR)
+    await refresh(worker, make_cloud("p2"), both("p2", 500_000), at=at + HOUR)
+    await refresh(worker, make_cloud("p3"), [make_offer(provider="p3", price_micros_per_hour=1)])
     async with api.begin_unscoped() as session:
-        assert await spot_discount_ppm(session, "rtx-4090", since=at - HOUR) == 750_000
-        assert await spot_discount_ppm(session, "h100-80gb", since=at - HOUR) is None
+        found = await list_spot_discounts(session, "rtx-4090", since=at - HOUR)
+        assert [(one.provider, one.discount_ppm, one.hours) for one in found] == [
+            (None, 500_000, 3),
+            ("p2", -250_000, 1),
+            ("vast", 500_000, 2),
+        ]
+        assert await list_spot_discounts(session, "h100-80gb", since=at - HOUR) == []
+
+
+async def test_all_of_a_history_is_read_part_by_part(worker, api, cloud, refresh, make_offer, at):
+    await refresh(worker, cloud, [make_offer()])
+    async with worker.begin_unscoped() as session:
+        await make_months(session, since=at - timedelta(days=300), until=at)
+        await driver(session).execute(
+            "INSERT INTO price_history SELECT family, provider, region_id, spot, hour - make_interval(hours => n), 1, 2, 3, 4 "
+            "FROM price_history, generate_series(1, 7000) n"
+        )
+    wanted = PricesWanted(family="rtx-4090", since=at - timedelta(days=300), until=at + HOUR)
+    parts = [part async for part in every_price(api, wanted, account_id=AccountId.new())]
+    hours = [point.hour for part in parts for point in part]
+    assert [len(part) for part in parts] == [5000, 2001]
+    assert hours == sorted(hours)
+    assert len(set(hours)) == 7001
+
+
+async def test_months_are_made_and_dropped_by_the_worker_alone_and_only_through_its_two_functions(api, worker, at):
+    for db, statement in (
+        (api, "SELECT make_price_months(now(), now())"),
+        (api, "SELECT drop_price_months(now())"),
+        (worker, "DROP TABLE price_history"),
+        (worker, "CREATE TABLE price_months.mine (id int)"),
+        (worker, "DELETE FROM price_history"),
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with db.begin_unscoped() as session:
+                await driver(session).execute(statement)
+    with pytest.raises(asyncpg.RaiseError):
+        async with worker.begin_unscoped() as session:
+            await make_months(session, since=at, until=at + timedelta(days=2000))
 
 
 async def test_a_month_is_dropped_whole_once_all_of_it_is_older_than_ninety_days(
@@ -64,3 +119,16 @@ async def test_a_month_is_dropped_whole_once_all_of_it_is_older_than_ninety_days
         assert await forget_old_prices(session, at=april + timedelta(days=HISTORY_DAYS, seconds=-1)) == 0
         assert await forget_old_prices(session, at=april + timedelta(days=HISTORY_DAYS)) == 1
         assert await driver(session).fetchval("SELECT count(*) FROM price_history") == 0
+
+
+async def test_whoever_reads_holds_up_the_dropping_of_a_month_for_two_seconds_at_most(
+    worker, api, cloud, refresh, make_offer, at
+):
+    await refresh(worker, cloud, [make_offer()])
+    async with api.begin_unscoped() as reading:
+        assert await driver(reading).fetchval("SELECT count(*) FROM price_history") == 1
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            async with worker.begin_unscoped() as session:
+                await forget_old_prices(session, at=at + timedelta(days=200))
+    async with worker.begin_unscoped() as session:
+        assert await forget_old_prices(session, at=at + timedelta(days=200)) == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from app.catalog.listing import Spot, Wanted
 from app.catalog.matching import cheapest
 from app.catalog.normalising import listing_id
-from app.catalog.queries import find_listing, list_providers
+from app.catalog.queries import Sort, facets, find_listing, list_listings, list_providers
 from app.catalog.refreshing import refresh_due, refresh_provider
 from app.kit.db import driver
 from app.providers.errors import Unauthorized, Unavailable
@@ -95,6 +96,46 @@ async def test_after_an_hour_of_silence_nothing_is_quoted(worker, api, cloud, re
         assert await cheapest(session, wanted, at=at + 60 * MINUTE + timedelta(seconds=1)) == []
     assert not (await _listing(worker)).is_available(at + 61 * MINUTE)
     assert (await _provider(worker)).health(at + 61 * MINUTE) == "stale"
+
+
+async def test_nobody_ever_sees_half_of_a_refresh(worker, api, cloud, refresh, make_offer, at):
+    """Two worlds that share no price and only half of their offers; whoever reads sees all of one, whatever he reads."""
+    worlds = {
+        300_000: [make_offer(offer_id=str(n), price_micros_per_hour=300_000) for n in range(100)],
+        500_000: [make_offer(offer_id=str(n), price_micros_per_hour=500_000) for n in range(50, 200)],
+    }
+    await refresh(worker, cloud, worlds[300_000])
+    seen: Counter[int] = Counter()
+    changing = True
+
+    async def change():
+        nonlocal changing
+        try:
+            for number in range(1, 25):
+                await refresh(worker, cloud, worlds[(300_000, 500_000)[number % 2]], at=at + timedelta(seconds=number))
+        finally:
+            changing = False
+
+    async def look():
+        wanted = Wanted(families=("rtx-4090",))
+        while changing:
+            async with api.begin_unscoped() as session:
+                listed = await list_listings(session, wanted, at=at, sort=Sort.PRICE, limit=2000)
+            prices = {one.listing.price_micros_per_hour for one in listed}
+            (price,) = prices
+            assert len(listed) == len(worlds[price])
+            seen[price] += 1
+            async with api.begin_unscoped() as session:
+                best = await cheapest(session, wanted, at=at, limit=50)
+            assert len({match.listing.price_micros_per_hour for match in best}) == 1
+            async with api.begin_unscoped() as session:
+                counted = await facets(session, wanted, at=at)
+            (family,) = (one for one in counted if one.dimension == "family")
+            assert family.listings == len(worlds[family.from_micros_per_gpu_hour])
+
+    await asyncio.gather(change(), look(), look())
+    assert min(seen.values()) > 0
+    assert len(seen) == 2
 
 
 async def test_malformed_offers_are_left_out_and_counted(worker, cloud, refresh, make_offer):
