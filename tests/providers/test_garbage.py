@@ -21,6 +21,7 @@ from app.providers import (
     QuotaExceeded,
     RateLimited,
     Rejected,
+    RunpodProvider,
     Unauthorized,
     Unavailable,
     Unsupported,
@@ -38,10 +39,12 @@ RAISES = {
     "get_machine": (*ALWAYS, Gone),
     "stop": (*ALWAYS, Gone, NotYet, OutcomeUnknown, Unsupported),
     "hibernate": (Unsupported,),
+    "resume": (*ALWAYS, Gone, NotYet, NoCapacity, QuotaExceeded, OutcomeUnknown, Unsupported),
     "destroy": (*ALWAYS, NotYet, OutcomeUnknown),
     "ensure_ssh_key": (*ALWAYS, Rejected, OutcomeUnknown),
     "remove_ssh_key": (*ALWAYS, OutcomeUnknown),
     "realised_cost": ALWAYS,
+    "list_costs": (*ALWAYS, Unsupported),
 }
 
 WORDS = st.sampled_from(
@@ -70,6 +73,11 @@ WORDS = st.sampled_from(
         "GB)",
         "gpu_1x_h100_pcie",
         "us-east-1",
+        "RUNNING",
+        "EXITED",
+        "NVIDIA L4",
+        "US-KS-2",
+        "2026-06-01T12:00:00Z",
     ]
 )
 KEYS = st.sampled_from(
@@ -131,6 +139,34 @@ KEYS = st.sampled_from(
         "end",
         "amount",
         "gpu_1x_h100_pcie",
+        "pods",
+        "gpus",
+        "runtime",
+        "private",
+        "public",
+        "type",
+        "ip",
+        "ssh",
+        "direct",
+        "gpu",
+        "count",
+        "cost",
+        "createdAt",
+        "manufacturer",
+        "memory",
+        "secure",
+        "price",
+        "maxCount",
+        "dataCenters",
+        "availability",
+        "records",
+        "metadata",
+        "recordCount",
+        "podId",
+        "totalAmount",
+        "detail",
+        "title",
+        "errors",
     ]
 )
 LEAVES = (
@@ -159,18 +195,38 @@ RETRY_AFTER = st.sampled_from(["0", "5", "1e9", "soon", "-1", "9" * 400, "Sun, 0
 ANSWERS = st.tuples(STATUSES, BODIES, RETRY_AFTER)
 
 
+BUILDS = [VastProvider, LambdaProvider, RunpodProvider]
+SPARING = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+
+
 @pytest.mark.parametrize("operation", RAISES)
-@pytest.mark.parametrize("build", [VastProvider, LambdaProvider])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("build", BUILDS)
+@settings(max_examples=25, **SPARING)
 @given(answers=st.lists(ANSWERS, min_size=1, max_size=3))
 async def test_any_answer_gives_a_value_or_an_error_of_the_contract(public_key, build, operation, answers):
+    await _ask(public_key, build, operation, answers)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("operation", RAISES)
+@pytest.mark.parametrize("build", BUILDS)
+@settings(max_examples=1_000, **SPARING)
+@given(answers=st.lists(ANSWERS, min_size=1, max_size=3))
+async def test_any_of_a_thousand_answers_gives_a_value_or_an_error_of_the_contract(
+    public_key, build, operation, answers
+):
+    await _ask(public_key, build, operation, answers)
+
+
+async def _ask(public_key, build, operation, answers) -> None:
     waiting = list(answers)
 
     def answer(_request: httpx.Request) -> httpx.Response:
         status, body, retry_after = waiting.pop(0) if len(waiting) > 1 else waiting[0]
         return httpx.Response(status, content=body, headers={"Retry-After": retry_after})
 
-    offer = "1001" if build is VastProvider else "gpu_1x_h100_pcie:us-east-1"
+    offers = {VastProvider: "1001", LambdaProvider: "gpu_1x_h100_pcie:us-east-1"}
+    offer = offers.get(build, "SECURE:US-KS-2:1:NVIDIA L4")
     order = Order(
         marker="own-1",
         offer_id=offer,
@@ -188,6 +244,7 @@ async def test_any_answer_gives_a_value_or_an_error_of_the_contract(public_key, 
         "list_machines": lambda cloud: cloud.list_machines("own-"),
         "ensure_ssh_key": lambda cloud: cloud.ensure_ssh_key("name", public_key),
         "realised_cost": lambda cloud: cloud.realised_cost("1", start=START, end=END, price_micros_per_hour=1),
+        "list_costs": lambda cloud: cloud.list_costs(start=START, end=END),
     }
     impatient = WireOptions(total_seconds=0.1, first_retry_seconds=0.0001, pace_factor=0)
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:

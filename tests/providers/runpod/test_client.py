@@ -16,6 +16,7 @@ from app.providers import (
     Unauthorized,
     Unavailable,
 )
+from app.providers.runpod.client import PACE
 
 OFFER = "SECURE:US-KS-2:1:NVIDIA L4"
 CREATE = ("POST", "/v2/pods")
@@ -23,6 +24,7 @@ SHOW = ("GET", "/v2/pods/abc")
 DELETE = ("DELETE", "/v2/pods/abc")
 ACTION = ("POST", "/v2/pods/abc/action")
 LIST = ("GET", "/v2/pods")
+QUOTAS = {60: 60, 3600: 3000}
 SOLD = "There are no longer any instances available with the requested specifications. Please refresh and try again."
 TAKEN = "There are not enough free GPUs on the host machine to start this pod."
 UNKNOWN_PROPERTY = ["$: additional properties 'x' not allowed"]
@@ -82,8 +84,8 @@ async def test_a_broken_schema_names_the_property(cloud, runpod, order):
         ({"Retry-After": "1812"}, 60),
         ({"RateLimit": '"minute";r=0;t=7, "hour";r=2800;t=1812, "day";r=49500;t=45012'}, 7),
         ({"RateLimit": '"minute";r=0;t=7, "hour";r=0;t=1812'}, 60),
-        ({"RateLimit": "nonsense"}, 1.6),
-        ({}, 1.6),
+        ({"RateLimit": "nonsense"}, 2.0),
+        ({}, 2.0),
     ],
 )
 async def test_too_many_calls_tell_how_long_to_wait(cloud, public_key, order, headers, seconds):
@@ -228,3 +230,8 @@ async def test_a_list_of_another_shape_is_unavailable(cloud, runpod, body):
     cloud.on(*LIST, httpx.Response(200, json=body))
     with pytest.raises(Unavailable):
         await runpod.list_machines("own-")
+
+
+def test_at_its_own_pace_an_account_stays_within_its_quotas():
+    for seconds, calls in QUOTAS.items():
+        assert sum(seconds / interval for interval in PACE.values()) <= calls
