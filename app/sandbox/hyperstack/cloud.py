@@ -210,7 +210,7 @@ class HyperstackCloud(Cloud):
             created_at=at,
             boot_seconds=self.world.config.boot_seconds,
             username="ubuntu",
-            address=take_address(self.world, self.world.random),
+            address=take_address(self.world),
             port=self.world.config.ssh_port,
             spot=flavor.gpu.spot,
             keys=[key.public_key],

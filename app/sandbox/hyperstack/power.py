@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 from starlette.routing import Route
@@ -10,6 +9,7 @@ from starlette.routing import Route
 from app.sandbox.addresses import free_address
 from app.sandbox.clouds import Call, Cloud
 from app.sandbox.hyperstack.errors import bad_request, hyperstack_error, out_of_stock
+from app.sandbox.hyperstack.market import ADDRESS_MICROS_PER_HOUR
 from app.sandbox.hyperstack.virtual_machines import VirtualMachine, status_of
 from app.sandbox.machines import Span, Stage
 from app.sandbox.world import World
@@ -63,13 +63,14 @@ class Power:
         machine = self._in_state(call, "ACTIVE", "hibernated")
         if not machine.flavor.hibernates:
             raise bad_request("The flavor of this virtual machine does not support hibernation.")
+        machine.retains_ip = machine.floating and call.query.get("retain_ip") == "true"
+        address = ADDRESS_MICROS_PER_HOUR if machine.retains_ip else 0
         self._fleet.hibernate(
             machine,
             seconds=machine.boot_seconds / 2,
-            disk_micros_per_hour=machine.flavor.hibernated_micros_per_hour,
+            disk_micros_per_hour=machine.flavor.hibernated_micros_per_hour + address,
             at=call.at,
         )
-        machine.floating = machine.floating and call.query.get("retain_ip") == "true"
         return _accepted("hibernation")
 
     async def _restore(self, call: Call) -> object:
@@ -79,8 +80,8 @@ class Power:
             machine.flavor.stock = 0
         if machine.flavor.stock < 1 or trouble == "offer_gone":
             raise out_of_stock()
-        if not machine.floating:
-            machine.address, machine.floating = take_address(self._cloud.world, self._cloud.world.random), True
+        if not machine.retains_ip:
+            machine.address = take_address(self._cloud.world)
         machine.flavor.stock -= 1
         machine.release = returning(machine)
         machine.charge("disk", 0, at=call.at)
@@ -109,11 +110,11 @@ class Power:
         return machine
 
 
-def take_address(world: World, chance: random.Random) -> str:
+def take_address(world: World) -> str:
     """Return a public address that is free."""
     taken = {machine.address for machine in world.fleet.machines("hyperstack") if machine.alive}
     try:
-        return free_address(chance, net=NET, port=world.config.ssh_port, taken=taken)
+        return free_address(world.random, net=NET, port=world.config.ssh_port, taken=taken)
     except OSError as error:
         raise hyperstack_error(500, "server_error", str(error)) from None
 

@@ -36,6 +36,8 @@ class VirtualMachine(Machine):
     labels: list[str] = field(default_factory=list)
     rules: list[dict[str, Any]] = field(default_factory=list)
     floating: bool = True
+    retains_ip: bool = False
+    """Keeps its address while it hibernates, for a price."""
     randomized: bool = False
     """The cloud moves ports about: the usual ones don't answer."""
     boots_as: str = ""
@@ -97,7 +99,8 @@ def _flavor(flavor: Flavor) -> dict[str, Any]:
 def _addresses(machine: VirtualMachine, at: datetime) -> dict[str, Any]:
     """Return the addresses: the public one is told before it is attached."""
     known = machine.stage is not Stage.BOOTING or _share(machine, at) >= _ADDRESS_FROM
-    told = machine.floating and known and machine.stage not in {Stage.HIBERNATED, Stage.TERMINATED, Stage.GONE}
+    given_up = machine.stage is Stage.HIBERNATED and not machine.retains_ip
+    told = machine.floating and known and machine.alive and not given_up
     attached = "ATTACHED" if machine.stage is not Stage.BOOTING else "ATTACHING"
     return {
         "fixed_ip": machine.address.replace("127.78.", "10.0.") if known else None,
