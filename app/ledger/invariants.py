@@ -43,7 +43,7 @@ WITH t AS (
            coalesce(f.brought_in, 0) AS brought_in, coalesce(f.spend, 0) AS spend
     FROM wallets w LEFT JOIN totals f ON f.account_id = w.account_id WHERE w.account_id = ANY($1::text[])
 ), metered AS (
-    SELECT account_id, seq, kind, amount, rate, from_s, to_s,
+    SELECT account_id, seq, kind, amount, rate, from_s, to_s, coalesce(base_s, 0) AS base_s,
            coalesce(lag(to_s) OVER (PARTITION BY account_id, rental_id ORDER BY seq), 0) AS before_s
     FROM t WHERE kind = '{Kind.USAGE}'
 )
@@ -61,9 +61,10 @@ UNION ALL SELECT 'ledger.below_zero', account_id, seq::text FROM t
 UNION ALL SELECT 'ledger.unknown_entry', account_id, seq::text FROM t
     WHERE (kind, debit, credit) NOT IN ({_ENTRIES})
 UNION ALL SELECT 'usage.is_not_the_difference', account_id, seq::text FROM metered
-    WHERE amount IS DISTINCT FROM div(rate::numeric * to_s, 3600) - div(rate::numeric * from_s, 3600)
+    WHERE amount IS DISTINCT FROM div(rate::numeric * (to_s - base_s), 3600) - div(rate::numeric * (from_s - base_s), 3600)
 UNION ALL SELECT 'usage.leaves_or_repeats_seconds', account_id, seq::text FROM metered
-    WHERE from_s < before_s OR to_s <= from_s OR div(rate::numeric * from_s, 3600) <> div(rate::numeric * before_s, 3600)
+    WHERE from_s < greatest(before_s, base_s) OR to_s <= from_s
+       OR div(rate::numeric * (from_s - base_s), 3600) <> div(rate::numeric * (greatest(before_s, base_s) - base_s), 3600)
 """  # noqa: S608 - a constant
 
 _LIST_ACCOUNTS = "SELECT account_id FROM wallets WHERE account_id > $1 ORDER BY account_id LIMIT $2"

@@ -87,6 +87,8 @@ class TransferRow(Base):
     to_s: Mapped[int | None]
     reference: Mapped[str | None]
     """The payment, refund, dispute, top-up or lot of credit that it belongs to."""
+    base_s: Mapped[int | None]
+    """From which second on the rate holds; None for a rental's first one."""
 
 
 class SealRow(Base):

@@ -43,6 +43,8 @@ class Usage:
     rate: int
     from_s: int
     to_s: int
+    base_s: int | None = None
+    """From which second on this rate holds, where it is not the rental's first: n seconds of it cost ⌊rate x n / 3600⌋."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ def _columns(movement: Movement) -> tuple[object, ...]:
         usage and usage.from_s,
         usage and usage.to_s,
         movement.reference,
+        usage and usage.base_s,
     )
 
 

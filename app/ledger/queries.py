@@ -19,8 +19,10 @@ WITH moved AS (
     RETURNING available, reserved, owed, seq, available <= alert_below AS alert_due
 ), written AS (
     INSERT INTO transfers (account_id, seq, id, kind, debit, credit, amount, available_after, reserved_after, owed_after,
-                           effective_at, rental_id, actor, description, idempotency_key, rate, from_s, to_s, reference)
-    SELECT $1, seq, $6, $7, $8, $9, $10::bigint, available, reserved, owed, $11, $12, $13, $14, $5, $15, $16, $17, $18
+                           effective_at, rental_id, actor, description, idempotency_key, rate, from_s, to_s, reference,
+                           base_s)
+    SELECT $1, seq, $6, $7, $8, $9, $10::bigint, available, reserved, owed, $11, $12, $13, $14, $5, $15, $16, $17, $18,
+           $19::bigint
     FROM moved
 )
 SELECT available, reserved, owed, seq, alert_due FROM moved
@@ -30,9 +32,9 @@ POST_MANY: Final = """
 WITH m AS MATERIALIZED (
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
                          $9::text[], $10::bigint[], $11::timestamptz[], $12::text[], $13::text[], $14::text[],
-                         $15::bigint[], $16::bigint[], $17::bigint[], $18::text[])
+                         $15::bigint[], $16::bigint[], $17::bigint[], $18::text[], $19::bigint[])
     WITH ORDINALITY AS m(account_id, d_available, d_reserved, d_owed, idempotency_key, id, kind, debit, credit, amount, at,
-                         rental_id, actor, description, rate, from_s, to_s, reference, n)
+                         rental_id, actor, description, rate, from_s, to_s, reference, base_s, n)
 ), sums AS (
     SELECT account_id, count(*) AS rows, sum(d_available)::bigint AS a, sum(d_reserved)::bigint AS r, sum(d_owed)::bigint AS o
     FROM m GROUP BY account_id
@@ -42,10 +44,12 @@ WITH m AS MATERIALIZED (
     RETURNING w.account_id, w.available - s.a AS a, w.reserved - s.r AS r, w.owed - s.o AS o, w.seq - s.rows AS seq
 )
 INSERT INTO transfers (account_id, seq, id, kind, debit, credit, amount, available_after, reserved_after, owed_after,
-                       effective_at, rental_id, actor, description, idempotency_key, rate, from_s, to_s, reference)
+                       effective_at, rental_id, actor, description, idempotency_key, rate, from_s, to_s, reference,
+                       base_s)
 SELECT m.account_id, b.seq + row_number() OVER mine, m.id, m.kind, m.debit, m.credit, m.amount,
        b.a + sum(m.d_available) OVER mine, b.r + sum(m.d_reserved) OVER mine, b.o + sum(m.d_owed) OVER mine,
-       m.at, m.rental_id, m.actor, m.description, m.idempotency_key, m.rate, m.from_s, m.to_s, m.reference
+       m.at, m.rental_id, m.actor, m.description, m.idempotency_key, m.rate, m.from_s, m.to_s, m.reference,
+       m.base_s
 FROM m JOIN moved b ON b.account_id = m.account_id
 WINDOW mine AS (PARTITION BY m.account_id ORDER BY m.n ROWS UNBOUNDED PRECEDING)
 """
@@ -83,10 +87,10 @@ UNRESTRICT: Final = "UPDATE wallets SET restricted_at = NULL WHERE account_id = 
 
 POSTED_FOR: Final = "SELECT kind, amount FROM transfers WHERE account_id = $1 AND reference = $2 ORDER BY seq"
 
-# Every column, in an order that is part of the seals; the reference, which came later, is hashed where there is one.
+# Every column, in an order that is part of the seals; those that came later are hashed where they are set.
 _ROW = (
     "account_id, seq, id, kind, debit, credit, amount, available_after, reserved_after, owed_after, effective_at, "
-    "created_at, rental_id, actor, description, idempotency_key, rate, from_s, to_s, reference"
+    "created_at, rental_id, actor, description, idempotency_key, rate, from_s, to_s, reference, base_s"
 )
 
 READ_ROWS: Final = f"SELECT {_ROW} FROM transfers WHERE account_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"  # noqa: S608 - a constant
@@ -109,7 +113,7 @@ ORDER BY w.account_id LIMIT $2
 # What is shown of a transfer, in the order in which rendering writes it.
 _SHOWN = (
     "id, seq, kind, debit, credit, amount, available_after, reserved_after, owed_after, effective_at, created_at, "
-    "rental_id, actor, description, rate, from_s, to_s, reference"
+    "rental_id, actor, description, rate, from_s, to_s, reference, base_s"
 )
 
 LIST_TRANSFERS: Final = f"SELECT {_SHOWN} FROM transfers WHERE account_id = $1{{where}} ORDER BY seq DESC LIMIT $2"  # noqa: S608 - a constant

@@ -32,6 +32,7 @@ CSV_COLUMNS = (
     "from_second",
     "to_second",
     "reference",
+    "base_second",
 )
 _REFS = {
     "pay": "payment_id",
@@ -65,6 +66,7 @@ def json_of(row: asyncpg.Record) -> str:
         from_s,
         to_s,
         reference,
+        base_s,
     ) = row
     rental_text, reference_text = _text(rental), _text(reference)
     return (
@@ -72,7 +74,7 @@ def json_of(row: asyncpg.Record) -> str:
         f'"amount":"{dollars(amount)}","available_after":"{dollars(available)}","reserved_after":"{dollars(reserved)}",'
         f'"owed_after":"{dollars(owed)}","effective_at":"{rfc3339(effective)}","created_at":"{rfc3339(created)}",'
         f'"rental_id":{rental_text},"actor":{quoted(actor)},"description":{quoted(said)},'
-        f'"usage":{_usage(rate, from_s, to_s)},"reference":{reference_text},'
+        f'"usage":{_usage(rate, from_s, to_s, base_s)},"reference":{reference_text},'
         f'"refs":{_refs(rental_text, reference, reference_text)}}}'
     )
 
@@ -105,10 +107,11 @@ def _refs(rental_text: str, reference: str | None, reference_text: str) -> str:
     return f'{{"rental_id":{rental_text},{others}}}'
 
 
-def _usage(rate: int | None, from_s: int | None, to_s: int | None) -> str:
+def _usage(rate: int | None, from_s: int | None, to_s: int | None, base_s: int | None) -> str:
     if rate is None:
         return "null"
-    return f'{{"rate_per_hour":"{dollars(rate)}","from_second":{from_s},"to_second":{to_s}}}'
+    seconds = f'"from_second":{from_s},"to_second":{to_s},"base_second":{base_s or 0}'
+    return f'{{"rate_per_hour":"{dollars(rate)}",{seconds}}}'
 
 
 def _cells(row: asyncpg.Record) -> Sequence[Any]:
@@ -124,4 +127,5 @@ def _cells(row: asyncpg.Record) -> Sequence[Any]:
         rate and dollars(rate),
         *row[15:17],
         harmless(row["reference"] or ""),
+        None if rate is None else row["base_s"] or 0,
     )

@@ -32,6 +32,9 @@ class Metered(Wire):
     """Exclusive."""
     to_second: int
     """Inclusive."""
+    base_second: int
+    """From which second on this rate holds. So n seconds of it cost ⌊rate x n / 3600⌋, and the movement is the
+    difference of that up to `to_second` and up to `from_second`."""
 
 
 class References(Wire):

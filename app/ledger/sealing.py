@@ -1,8 +1,8 @@
 """Seals: a hash chain over each account's transfers, so that a row changed behind our back is found.
 
 The chain starts from the account's id; each link is SHA-256 of the link before and of every column of one row. A seal
-stores the link at a ``seq``, and the next seal goes on from there. A row without a reference is hashed as rows were
-before there were any, so that what was sealed then still verifies.
+stores the link at a ``seq``, and the next seal goes on from there. Columns that came later are left
+out from the end on while they are empty, so that what was sealed before there were any still verifies.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from app.ledger import queries
 from app.ledger.kinds import Bucket, deltas
 
 _ROWS_MAX = 2_000
+_FIRST_COLUMNS = 19
+"""Those that every row has been hashed with from the beginning."""
 _Seal = tuple[int, bytes]
 
 
@@ -76,7 +78,10 @@ async def verify(session: AsyncSession, *, account_id: AccountId) -> Verified:
 
 def canonical(row: asyncpg.Record) -> bytes:
     """Return every column of a transfer as bytes that are the same on every machine for ever."""
-    values = [_plain(value) for value in (row if row["reference"] is not None else row[:-1])]
+    told = len(row)
+    while told > _FIRST_COLUMNS and row[told - 1] is None:
+        told -= 1
+    values = [_plain(value) for value in row[:told]]
     return json.dumps(values, ensure_ascii=True, separators=(",", ":")).encode()
 
 

@@ -23,6 +23,7 @@ from app.wallet.promotions import expire_promo, grant_promo
 from app.wallet.reading import Balance, HoldView, find_holds, get_balance, list_holds
 from app.wallet.receiving import claw_back, receive
 from app.wallet.renewing import Due, find_due, settle
+from app.wallet.repricing import change_rate
 from app.wallet.reversal_holds import ReversalHold, list_reversal_holds
 from app.wallet.reversals import (
     debit_dispute,
@@ -47,6 +48,7 @@ __all__ = [
     "WalletLocked",
     "WalletRestricted",
     "asking_after",
+    "change_rate",
     "claw_back",
     "close",
     "credit_adjustment",

@@ -26,6 +26,13 @@ class InsufficientBalance(AppError):
         )
 
     @classmethod
+    def of_dearer(cls, *, required: int, available: int, owed: int) -> InsufficientBalance:
+        """Return the error for an hour at a dearer rate, a part of which is held already."""
+        told = cls.of(required=required, available=available, owed=owed)
+        told.detail = f"An hour of this needs {dollars(required)} more and {dollars(available)} is available."
+        return told
+
+    @classmethod
     def of_refund(cls, *, required: int, available: int) -> InsufficientBalance:
         """Return the error for a refund of more than is left of its payment."""
         told = cls.of(required=required, available=available)

@@ -15,7 +15,6 @@ from app import ledger
 from app.kit.db import driver
 from app.kit.ids import AccountId, RentalId
 from app.kit.leases import bucket_of
-from app.kit.money import cost
 from app.ledger import Kind, Movement
 from app.wallet import owing, queries
 from app.wallet.errors import InsufficientBalance, WalletLocked, WalletRestricted
@@ -89,7 +88,7 @@ async def lock(session: AsyncSession, *, account_id: AccountId) -> None:
 async def start(session: AsyncSession, *, account_id: AccountId, rental_id: RentalId, at: datetime) -> None:
     """Begin to meter: the machine has passed its check at ``at``. Harmless to repeat."""
     await ledger.lock_wallets(session, [account_id])
-    row = await _lock(session, account_id, rental_id)
+    row = await lock_hold(session, account_id, rental_id)
     if row["state"] != "waiting":
         return
     meter = meter_of(row)._replace(started_at=at, settled_at=at).renewed(0)
@@ -115,7 +114,7 @@ async def pause(
     ``refund_host_fault``.
     """
     wallet = (await ledger.lock_wallets(session, [account_id]))[account_id]
-    row = await _lock(session, account_id, rental_id)
+    row = await lock_hold(session, account_id, rental_id)
     if row["state"] != "running":
         return
     end = at if billable_until is None else min(at, billable_until)
@@ -134,7 +133,7 @@ async def close(
     ``billable_until`` is when the stop was accepted or the host was last known good. Closing again returns the same.
     """
     wallet = (await ledger.lock_wallets(session, [account_id]))[account_id]
-    row = await _lock(session, account_id, rental_id)
+    row = await lock_hold(session, account_id, rental_id)
     before = meter_of(row)
     if row["state"] == "closed":
         return Settled(before.billed_seconds, before.charged, 0, before.overrun_seconds, row["closed_at"])
@@ -143,7 +142,7 @@ async def close(
     if row["state"] == "running":
         paid = paid_up([before], available=wallet.renewable, at=billable_until)
         movements, [after] = paid.movements, paid.meters
-    await _release(session, movements, after, owed=wallet.owed, at=at)
+    await owing.post_and_give_back(session, movements, _release(after, at=at), owed=wallet.owed)
     await driver(session).execute(
         queries.CLOSE, account_id, rental_id, after.charged, after.billed_seconds, after.overrun_seconds, at
     )
@@ -167,10 +166,10 @@ async def refund_host_fault(
     Returns micro-dollars; what was given back once is not given again.
     """
     await ledger.lock_wallets(session, [account_id])
-    row = await _lock(session, account_id, rental_id)
+    row = await lock_hold(session, account_id, rental_id)
     meter = meter_of(row)
     kept = 0 if good_until is None else meter.elapsed(good_until) - meter.overrun_seconds
-    deserved = meter.charged - cost(meter.rate, max(0, min(meter.billed_seconds, kept)))
+    deserved = meter.charged - await _cost(session, meter, max(0, min(meter.billed_seconds, kept)))
     amount: int = deserved - row["refunded"]
     if amount <= 0:
         return 0
@@ -188,9 +187,22 @@ async def refund_host_fault(
     return amount
 
 
-async def _release(session: AsyncSession, captures: list[Movement], meter: Meter, *, owed: int, at: datetime) -> None:
-    """Post the last captures of a hold and give back what is left of it, debt first."""
-    release = Movement(
+async def lock_hold(session: AsyncSession, account_id: AccountId, rental_id: RentalId) -> asyncpg.Record:
+    """Return a hold's row under its lock; the wallet has been locked before.
+
+    Raises:
+        LookupError: the rental has none.
+    """
+    row = await driver(session).fetchrow(queries.LOCK_HOLD, account_id, rental_id)
+    if row is None:
+        raise LookupError(f"{rental_id} has no hold")
+    return row
+
+
+def _release(meter: Meter, *, at: datetime) -> Movement | None:
+    if not meter.held:
+        return None
+    return Movement(
         account_id=meter.account_id,
         kind=Kind.RELEASE,
         amount=meter.held,
@@ -198,13 +210,11 @@ async def _release(session: AsyncSession, captures: list[Movement], meter: Meter
         at=at,
         rental_id=meter.rental_id,
     )
-    await ledger.post_many(session, captures if owed or not meter.held else [*captures, release])
-    if owed and meter.held:
-        await owing.give_hold_back(session, release)
 
 
-async def _lock(session: AsyncSession, account_id: AccountId, rental_id: RentalId) -> asyncpg.Record:
-    row = await driver(session).fetchrow(queries.LOCK_HOLD, account_id, rental_id)
-    if row is None:
-        raise LookupError(f"{rental_id} has no hold")
-    return row
+async def _cost(session: AsyncSession, meter: Meter, seconds: int) -> int:
+    """Return what the first seconds of a rental cost, also those at earlier rates."""
+    if seconds >= meter.earlier_seconds:
+        return meter.cost(seconds)
+    cost: int = await driver(session).fetchval(queries.CHARGED_UP_TO, meter.account_id, meter.rental_id, seconds)
+    return cost

@@ -18,14 +18,18 @@ from app.wallet.meter import STOP_BUDGET_SECONDS
 _STATEMENT: Final = f"""
 WITH h AS (SELECT * FROM holds WHERE account_id = ANY($1::text[])
 ), told AS (
-    SELECT account_id, rental_id,
+    SELECT t.account_id, t.rental_id,
            sum(CASE 'reserved' WHEN credit THEN amount WHEN debit THEN -amount ELSE 0 END) AS held,
            coalesce(sum(amount) FILTER (WHERE kind = 'usage'), 0) AS charged,
            coalesce(max(to_s) FILTER (WHERE kind = 'usage'), 0) AS to_s,
            coalesce(sum(amount) FILTER (WHERE debit = 'spend'), 0) AS refunded,
            count(*) FILTER (WHERE kind = 'reserve') AS reserves,
-           bool_or(kind = 'usage' AND from_s >= to_s) AS backwards
-    FROM transfers WHERE account_id = ANY($1::text[]) AND rental_id IS NOT NULL GROUP BY account_id, rental_id
+           bool_or(kind = 'usage' AND from_s >= to_s) AS backwards,
+           coalesce(sum(amount) FILTER (WHERE kind = 'usage' AND to_s <= h.earlier_seconds), 0) AS earlier,
+           bool_or(kind = 'usage' AND to_s > h.earlier_seconds
+                   AND (t.rate, coalesce(base_s, 0)) IS DISTINCT FROM (h.rate, h.earlier_seconds)) AS mispriced
+    FROM transfers t LEFT JOIN h ON h.account_id = t.account_id AND h.rental_id = t.rental_id
+    WHERE t.account_id = ANY($1::text[]) AND t.rental_id IS NOT NULL GROUP BY t.account_id, t.rental_id
 ), r AS (SELECT * FROM reversal_holds WHERE account_id = ANY($1::text[])
 ), reversed AS (
     SELECT account_id, reference, sum(CASE 'reserved' WHEN credit THEN amount WHEN debit THEN -amount ELSE 0 END) AS held,
@@ -53,14 +57,16 @@ UNION ALL SELECT 'hold.differs_from_the_ledger', account_id, rental_id FROM h FU
 UNION ALL SELECT 'hold.seconds_differ_from_the_ledger', account_id, rental_id FROM h JOIN told t USING (account_id, rental_id)
     WHERE t.to_s > h.billed_seconds OR t.backwards
 UNION ALL SELECT 'hold.charge_is_not_the_cost', account_id, rental_id FROM h
-    WHERE charged <> div(rate::numeric * billed_seconds, 3600)
+    WHERE charged <> earlier_charged + div(rate::numeric * (billed_seconds - earlier_seconds), 3600)
+UNION ALL SELECT 'hold.rates_differ_from_the_ledger', account_id, rental_id FROM h JOIN told t USING (account_id, rental_id)
+    WHERE t.earlier <> h.earlier_charged OR t.mispriced
 UNION ALL SELECT 'hold.beyond_an_hour_or_max_spend', account_id, rental_id FROM h
     WHERE held < 0 OR held > rate OR charged + held > max_spend OR refunded > charged
 UNION ALL SELECT 'hold.closed_holds_money', account_id, rental_id FROM h WHERE state = 'closed' AND (held <> 0 OR closed_at IS NULL)
 UNION ALL SELECT 'hold.funded_until_is_wrong', account_id, rental_id FROM h
     WHERE (state = 'running') <> (funded_until IS NOT NULL)
        OR state = 'running' AND funded_until <> started_at + make_interval(secs => greatest(0,
-            div((charged + held + 1)::numeric * 3600 - 1, rate) + overrun_seconds - base_seconds)::double precision)
+            earlier_seconds + div((charged - earlier_charged + held + 1)::numeric * 3600 - 1, rate) + overrun_seconds - base_seconds)::double precision)
 UNION ALL SELECT 'hold.ends_at_is_wrong', account_id, rental_id FROM h
     WHERE state = 'running' AND (held < rate) <> (ends_at IS NOT NULL) OR state <> 'running' AND ends_at IS NOT NULL
        OR ends_at <> funded_until - interval '{STOP_BUDGET_SECONDS} seconds'

@@ -29,6 +29,9 @@ class Meter(NamedTuple):
     charged: int
     billed_seconds: int
     base_seconds: int
+    earlier_seconds: int
+    earlier_charged: int
+    rate_changes: int
     overrun_seconds: int
     max_spend: int | None
     started_at: datetime | None
@@ -43,19 +46,27 @@ class Meter(NamedTuple):
             return self.base_seconds
         return self.base_seconds + whole_seconds(self.started_at, at)
 
+    def cost(self, seconds: int) -> int:
+        """Return C(n): what the first n billable seconds cost in all, for any n since the present rate holds."""
+        return self.earlier_charged + cost(self.rate, seconds - self.earlier_seconds)
+
+    def covered(self, micros: int) -> int:
+        """Return the largest n with C(n) ≤ micros."""
+        return self.earlier_seconds + seconds_covered(self.rate, micros - self.earlier_charged)
+
     def billable(self, at: datetime) -> int:
         """Return the seconds that the hold can pay for up to ``at``; never fewer than were billed."""
-        affordable = seconds_covered(self.rate, self.charged + self.held)
+        affordable = self.covered(self.charged + self.held)
         return max(self.billed_seconds, min(self.elapsed(at) - self.overrun_seconds, affordable))
 
     def accrued(self, at: datetime) -> int:
         """Return what has been used and not yet captured, in micro-dollars; it lies inside ``held``."""
-        return cost(self.rate, self.billable(at)) - self.charged
+        return self.cost(self.billable(at)) - self.charged
 
     def captured(self, at: datetime) -> Meter:
         """Return the meter after capturing what is due at ``at``, as far as the hold goes."""
         seconds = self.billable(at)
-        charged = cost(self.rate, seconds)
+        charged = self.cost(seconds)
         return self._replace(
             held=self.held - (charged - self.charged),
             charged=charged,
@@ -74,10 +85,20 @@ class Meter(NamedTuple):
 
     def wanted(self) -> int:
         """Return what a renewal asks for: up to one full hour held, within ``max_spend``."""
-        missing = self.rate - self.held
-        if self.max_spend is not None:
-            missing = min(missing, self.max_spend - self.charged - self.held)
-        return max(0, missing)
+        return max(0, self._full() - self.held)
+
+    def surplus(self) -> int:
+        """Return what is held beyond one full hour, or ``max_spend``: only a cheaper rate leaves any."""
+        return max(0, self.held - self._full())
+
+    def at_rate(self, rate: int) -> Meter:
+        """Return the meter going on at another rate: what was billed stays as it is. All that is due is captured."""
+        return self._replace(
+            rate=rate,
+            earlier_seconds=self.billed_seconds,
+            earlier_charged=self.charged,
+            rate_changes=self.rate_changes + 1,
+        )
 
     def renewed(self, amount: int) -> Meter:
         """Return the meter with so much more held, and the moment its money ends."""
@@ -94,9 +115,11 @@ class Meter(NamedTuple):
         """Return the last moment that the hold, and ``more`` micro-dollars, cover; None before it runs."""
         if self.started_at is None:
             return None
-        covered = seconds_covered(self.rate, self.charged + self.held + more)
-        seconds = covered + self.overrun_seconds - self.base_seconds
+        seconds = self.covered(self.charged + self.held + more) + self.overrun_seconds - self.base_seconds
         return self.started_at + timedelta(seconds=max(0, seconds))
+
+    def _full(self) -> int:
+        return self.rate if self.max_spend is None else max(0, min(self.rate, self.max_spend - self.charged))
 
 
 def slot_of(started_at: datetime) -> int:

@@ -18,7 +18,14 @@ class HoldRow(Base):
         CheckConstraint("state IN ('waiting', 'running', 'closed')", name="state"),
         CheckConstraint("rate > 0", name="rate_positive"),
         CheckConstraint("held >= 0", name="held_not_negative"),
-        CheckConstraint("charged = div(rate::numeric * billed_seconds, 3600)", name="charged_is_the_cost"),
+        CheckConstraint(
+            "charged = earlier_charged + div(rate::numeric * (billed_seconds - earlier_seconds), 3600)",
+            name="charged_is_the_cost",
+        ),
+        CheckConstraint(
+            "earlier_seconds BETWEEN 0 AND billed_seconds AND earlier_charged BETWEEN 0 AND charged",
+            name="earlier_is_within",
+        ),
         CheckConstraint("refunded BETWEEN 0 AND charged", name="refund_within_charge"),
         CheckConstraint("state <> 'closed' OR held = 0", name="closed_is_empty"),
         CheckConstraint("state <> 'running' OR started_at IS NOT NULL", name="running_has_started"),
@@ -36,11 +43,16 @@ class HoldRow(Base):
     held: Mapped[int]
     """What remains of the money held."""
     charged: Mapped[int]
-    """Captured so far; always C(billed_seconds)."""
+    """Captured so far; always C(billed_seconds): what earlier rates cost, and the present rate since."""
     refunded: Mapped[int]
     billed_seconds: Mapped[int]
     base_seconds: Mapped[int]
     """Billable seconds of earlier runs; the present run adds to it from ``started_at``."""
+    earlier_seconds: Mapped[int] = mapped_column(server_default=text("0"))
+    """Seconds billed at earlier rates; 0 while the first one holds."""
+    earlier_charged: Mapped[int] = mapped_column(server_default=text("0"))
+    """What they cost."""
+    rate_changes: Mapped[int] = mapped_column(server_default=text("0"))
     overrun_seconds: Mapped[int]
     """Seconds that ran past the money because we were late: our loss."""
     max_spend: Mapped[int | None]

@@ -45,6 +45,18 @@ async def take_back(session: AsyncSession, claw: Movement) -> None:
     await ledger.post_many(session, movements)
 
 
+async def post_and_give_back(
+    session: AsyncSession, movements: Sequence[Movement], release: Movement | None, *, owed: int
+) -> None:
+    """Post a hold's movements, then give back what it has no need of, debt first."""
+    if release is None or owed:
+        await ledger.post_many(session, movements)
+    else:
+        await ledger.post_many(session, [*movements, release])
+    if release is not None and owed:
+        await give_hold_back(session, release)
+
+
 async def give_hold_back(session: AsyncSession, release: Movement) -> None:
     """Release a rental's hold while something is owed: debt first, but not from promotional credit.
 

@@ -7,8 +7,9 @@ from typing import Final
 from app import refills
 
 _METER = (
-    "account_id, rental_id, rate, held, charged, billed_seconds, base_seconds, overrun_seconds, max_spend, "
-    "started_at, settled_at, funded_until, ends_at, ends_because"
+    "account_id, rental_id, rate, held, charged, billed_seconds, base_seconds, earlier_seconds, "
+    "earlier_charged, rate_changes, overrun_seconds, max_spend, started_at, settled_at, funded_until, ends_at, "
+    "ends_because"
 )
 
 INSERT_HOLD: Final = """
@@ -66,19 +67,34 @@ UPDATE holds SET state = 'waiting', base_seconds = $3, started_at = NULL, funded
        ends_because = NULL WHERE account_id = $1 AND rental_id = $2 AND state = 'running'
 """
 
+CHANGE_RATE: Final = """
+UPDATE holds SET rate = $3, held = $4, charged = $5, billed_seconds = $6, overrun_seconds = $7, earlier_seconds = $6,
+       earlier_charged = $5, rate_changes = rate_changes + 1, settled_at = $8, funded_until = $9, ends_at = $10,
+       ends_because = $11, warned_minutes = NULL
+WHERE account_id = $1 AND rental_id = $2
+"""
+
 CLOSE: Final = """
 UPDATE holds SET state = 'closed', held = 0, charged = $3, billed_seconds = $4, overrun_seconds = $5, closed_at = $6,
        settled_at = $6, funded_until = NULL, ends_at = NULL, ends_because = NULL
 WHERE account_id = $1 AND rental_id = $2
 """
 
+# C(n) for an n before the present rate, from what was captured.
+CHARGED_UP_TO: Final = """
+SELECT coalesce(sum(div(rate::numeric * (least(to_s, $3) - coalesce(base_s, 0)), 3600)
+                    - div(rate::numeric * (from_s - coalesce(base_s, 0)), 3600)), 0)::bigint
+FROM transfers WHERE account_id = $1 AND rental_id = $2 AND kind = 'usage' AND from_s < $3::bigint
+"""
+
 REFUND: Final = "UPDATE holds SET refunded = refunded + $3 WHERE account_id = $1 AND rental_id = $2"
 
 # What a running hold has used and not captured at $2, in the terms of Meter.accrued.
 _ACCRUED = """
-least(h.held, div(h.rate::numeric * least(
-        h.base_seconds - h.overrun_seconds + greatest(0, floor(extract(epoch FROM $2::timestamptz - h.started_at))),
-        div((h.charged + h.held + 1)::numeric * 3600 - 1, h.rate)), 3600) - h.charged)
+least(h.held, h.earlier_charged - h.charged + div(h.rate::numeric * least(
+        h.base_seconds - h.overrun_seconds - h.earlier_seconds
+            + greatest(0, floor(extract(epoch FROM $2::timestamptz - h.started_at))),
+        div((h.charged - h.earlier_charged + h.held + 1)::numeric * 3600 - 1, h.rate)), 3600))
 """
 
 READ_BALANCE: Final = f"""

@@ -58,12 +58,14 @@ def paid_up(meters: Sequence[Meter], *, available: int, at: datetime) -> Settlem
 
 def renewal(meter: Meter, amount: int, *, at: datetime) -> Movement:
     """Return the movement that adds to a hold."""
+    # What was captured and held before tells one renewal from the next, whatever the clock does; a change of the rate
+    # may give back what was held, so that these are counted too.
+    key = f"renew:{meter.rental_id}:{meter.billed_seconds}:{meter.charged + meter.held}"
     return Movement(
         account_id=meter.account_id,
         kind=Kind.RESERVE_RENEW,
         amount=amount,
-        # What was captured and held before tells one renewal from the next, whatever the clock does.
-        idempotency_key=f"renew:{meter.rental_id}:{meter.billed_seconds}:{meter.charged + meter.held}",
+        idempotency_key=f"{key}:{meter.rate_changes}" if meter.rate_changes else key,
         at=at,
         rental_id=meter.rental_id,
     )
@@ -107,5 +109,10 @@ def _capture(before: Meter, after: Meter, *, at: datetime) -> Movement:
         idempotency_key=f"capture:{before.rental_id}:{after.billed_seconds}",
         at=at,
         rental_id=before.rental_id,
-        usage=Usage(rate=before.rate, from_s=before.billed_seconds, to_s=after.billed_seconds),
+        usage=Usage(
+            rate=before.rate,
+            from_s=before.billed_seconds,
+            to_s=after.billed_seconds,
+            base_s=before.earlier_seconds or None,
+        ),
     )

@@ -62,7 +62,7 @@ async def test_pages_tell_every_movement_once_newest_first(client_for, busy):
     client = await client_for(busy, "billing:read")
     rows = await everything(client, limit=7)
     assert [row["seq"] for row in rows] == list(range(61, 0, -1))
-    assert rows[1]["usage"] == {"rate_per_hour": "3.60", "from_second": 0, "to_second": 10}
+    assert rows[1]["usage"] == {"rate_per_hour": "3.60", "from_second": 0, "to_second": 10, "base_second": 0}
     for row in rows:
         assert set(row) == set(Transfer.model_fields)
         assert row["usage"] is None or set(row["usage"]) == set(Metered.model_fields)
@@ -119,7 +119,7 @@ def _flat(row):
     usage = row.pop("usage") or {}
     row.pop("object")
     row["actor"], row["description"] = harmless(row["actor"]), harmless(row["description"])
-    row |= {name: usage.get(name) for name in ("rate_per_hour", "from_second", "to_second")}
+    row |= {name: usage.get(name) for name in ("rate_per_hour", "from_second", "to_second", "base_second")}
     return {name: "" if row[name] is None else str(row[name]) for name in CSV_COLUMNS}
 
 

@@ -1,5 +1,5 @@
-"""A wallet under everything at once: scarce money, late and doubled ticks, stops at any second, debts, promotions that
-expire, refunds and disputes.
+"""A wallet under everything at once: scarce money, late and doubled ticks, stops at any second, rates that change, debts,
+promotions that expire, refunds and disputes.
 
 An oracle in fractions keeps its own books; the rooms' invariants are asked after every step.
 """
@@ -62,14 +62,37 @@ class Rental:
     ran: int = 0
     lost: int = 0
     refunded: Fraction = Fraction(0)
+    earlier: list[tuple[int, int]] = field(default_factory=list)
+    """Earlier rates, and how many seconds were billed at each."""
 
     def elapsed(self, at: datetime) -> int:
         if self.started is None or at < self.started:
             return self.ran
         return self.ran + floor(Fraction((at - self.started) // timedelta(microseconds=1), 1_000_000))
 
+    @property
+    def repriced_at(self) -> int:
+        """How many seconds had been billed when the present rate began."""
+        return sum(seconds for _, seconds in self.earlier)
+
     def exact(self, at: datetime) -> Fraction:
-        return Fraction(self.rate * (self.elapsed(at) - self.lost), 3600)
+        return self.exactly(self.elapsed(at) - self.lost)
+
+    def exactly(self, billed: int) -> Fraction:
+        """What so many seconds cost, each at the rate of its time: each rate's part in whole micro-dollars."""
+        exact = Fraction(0)
+        for rate, seconds in self.earlier:
+            part = min(billed, seconds)
+            billed, exact = billed - part, floor(exact) + Fraction(rate * part, 3600)
+        return floor(exact) + Fraction(self.rate * billed, 3600)
+
+    def fair(self, billed: int) -> Fraction:
+        """The same without any rounding."""
+        fair = Fraction(0)
+        for rate, seconds in self.earlier:
+            part = min(billed, seconds)
+            billed, fair = billed - part, fair + Fraction(rate * part, 3600)
+        return fair + Fraction(self.rate * billed, 3600)
 
 
 @dataclass
@@ -630,6 +653,54 @@ class WalletMachine(RuleBasedStateMachine):
         self.check_settled([rental])
         rental.ran, rental.started, rental.state = rental.elapsed(self.now), None, "waiting"
 
+    @rule(n=choice, rate=rates, after=pauses)
+    def change_rate(self, n, rate, after):
+        """Go on at another rate: a cheaper one always, a dearer one with an hour of it."""
+        rental = self.pick(n, "running", "waiting")
+        if rental is None:
+            return
+        self.now += after
+        self.look()
+        account = self.account_of(rental)
+        before, hold = self.balance(account), self.seen.holds[rental.id].meter
+
+        async def work(session):
+            try:
+                await wallet.change_rate(session, account_id=account.id, rental_id=rental.id, rate=rate, at=self.now)
+            except (wallet.InsufficientBalance, wallet.WalletLocked):
+                return "refused"
+            return "changed"
+
+        outcomes = self.together(work, work)
+        self.look()
+        after_it, meter = self.balance(account), self.seen.holds[rental.id].meter
+        stuck = account.frozen or account.restricted or before.owed
+        if "refused" in outcomes:
+            assert outcomes == ["refused", "refused"]
+            assert rate > rental.rate
+            assert stuck or before.available < rate
+            assert (before, hold) == (after_it, meter)
+            return
+        if rate == rental.rate:
+            assert (before, hold) == (after_it, meter)
+            return
+        billed = rental.elapsed(self.now) - meter.overrun_seconds
+        rental.lost = meter.overrun_seconds
+        assert meter.billed_seconds == billed
+        assert 0 <= rental.exactly(billed) - meter.charged < 1
+        rental.earlier.append((rental.rate, billed - rental.repriced_at))
+        was, rental.rate = rental.rate, rate
+        full = rate if rental.max_spend is None else min(rate, rental.max_spend - meter.charged)
+        assert meter.held <= full
+        if rate > was:
+            assert meter.held == full
+        elif meter.held < full:
+            assert stuck or after_it.available == 0
+        if meter.overrun_seconds > hold.overrun_seconds:
+            capped = rental.max_spend is not None and meter.charged + was > rental.max_spend
+            assert capped or stuck or after_it.available <= Fraction(was, 3600) + 1
+        self.lost_by_inflow(account)
+
     @rule(which=st.sets(st.integers(0, 20)), doubled=st.booleans(), after=pauses)
     def settle(self, which, doubled, after):
         """Settle some or all that run, once or by two workers in the same moment."""
@@ -669,12 +740,13 @@ class WalletMachine(RuleBasedStateMachine):
         self.look()
         rental.lost = settled.overrun_seconds
         assert settled.billed_seconds + settled.overrun_seconds == ends
-        assert 0 <= Fraction(rental.rate * settled.billed_seconds, 3600) - settled.charged < 1
+        assert 0 <= rental.exactly(settled.billed_seconds) - settled.charged < 1
+        assert 0 <= rental.fair(settled.billed_seconds) - settled.charged < 1 + len(rental.earlier)
         rental.ran, rental.started, rental.state = ends, None, "closed"
         if before.overrun_seconds < settled.overrun_seconds:
             balance = self.balance(self.account_of(rental))
             frozen = self.account_of(rental).frozen
-            second_more = floor(Fraction(rental.rate * (settled.billed_seconds + 1), 3600))
+            second_more = floor(rental.exactly(settled.billed_seconds + 1))
             capped = rental.max_spend is not None and second_more > rental.max_spend
             # What came back from the hold is less than one second costs.
             stuck = frozen or balance.owed or self.account_of(rental).restricted
@@ -702,7 +774,8 @@ class WalletMachine(RuleBasedStateMachine):
         if good_until is None:
             assert given == view.meter.charged
         else:
-            assert 0 <= given <= view.meter.charged
+            kept = max(0, min(view.meter.billed_seconds, view.meter.elapsed(good_until) - view.meter.overrun_seconds))
+            assert given == view.meter.charged - floor(rental.exactly(kept))
         rental.refunded += given
         self.look()
         self.lost_by_inflow(self.account_of(rental))
@@ -757,9 +830,10 @@ class WalletMachine(RuleBasedStateMachine):
 
     def accrued(self, rental: Rental, meter: wallet.Meter) -> int:
         """The exact cost of the whole seconds that ran, of as many as the money held can pay for."""
-        payable = ceil(Fraction((meter.charged + meter.held + 1) * 3600, rental.rate)) - 1
+        since = meter.charged + meter.held - floor(rental.exactly(rental.repriced_at))
+        payable = rental.repriced_at + ceil(Fraction((since + 1) * 3600, rental.rate)) - 1
         seconds = min(rental.elapsed(self.now) - rental.lost, payable)
-        return floor(Fraction(rental.rate * seconds, 3600)) - meter.charged
+        return floor(rental.exactly(seconds)) - meter.charged
 
     @invariant()
     @precondition(lambda self: self.accounts)
