@@ -9,7 +9,13 @@ partition per month), machine_facts, machine_health, place_latencies. The worker
 A listing: seen ─► gone ─► seen again …; available = seen ∧ provider fresh ∧ provider not paused.
 """
 
-from app.catalog.avoidance import quarantine_host, release_host, remember_failure
+from app.catalog.avoidance import (
+    QuarantinedHost,
+    list_quarantined_hosts,
+    quarantine_host,
+    release_host,
+    remember_failure,
+)
 from app.catalog.daily_medians import Loaded, NotDailyMedians, load_daily_medians
 from app.catalog.discounts import SpotDiscount, list_spot_discounts
 from app.catalog.errors import UnknownFamily
@@ -55,6 +61,7 @@ __all__ = [
     "PricePoint",
     "PricesWanted",
     "ProviderStatus",
+    "QuarantinedHost",
     "RefreshResult",
     "Sort",
     "Spot",
@@ -73,6 +80,7 @@ __all__ = [
     "list_listings",
     "list_prices",
     "list_providers",
+    "list_quarantined_hosts",
     "list_spot_discounts",
     "load_daily_medians",
     "match_family",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,6 +11,20 @@ from app.kit.db import driver
 
 _REASON_MAX = 200
 _KEPT = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedHost:
+    """A physical host of which nothing is offered."""
+
+    provider: str
+    host_id: str
+    reason: str
+    quarantined_at: datetime
+    until: datetime | None
+    """None: until it is released."""
+    listings: int
+    """How many listings are kept back by it."""
 
 
 async def remember_failure(
@@ -41,6 +56,20 @@ async def quarantine_host(
         at,
         until,
     )
+
+
+async def list_quarantined_hosts(session: AsyncSession, *, at: datetime) -> list[QuarantinedHost]:
+    """Return every host of which nothing is offered at this moment, the newest first."""
+    rows = await driver(session).fetch(
+        """
+        SELECT q.provider, q.host_id, q.reason, q.quarantined_at, q.until, (
+            SELECT count(*) FROM listings l
+            WHERE l.provider = q.provider AND l.host_id = q.host_id AND l.gone_at IS NULL) AS listings
+        FROM quarantined_hosts q WHERE q.until IS NULL OR q.until > $1 ORDER BY q.quarantined_at DESC, 1, 2
+        """,
+        at,
+    )
+    return [QuarantinedHost(**row) for row in rows]
 
 
 async def release_host(session: AsyncSession, *, provider: str, host_id: str) -> bool:

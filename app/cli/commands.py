@@ -9,8 +9,10 @@ import typer
 
 from app.cli.client.commands import add_client_commands
 from app.cli.client.paying import add_money_commands
+from app.cli.client.prices import prices
+from app.cli.curating import add_catalog_commands
 from app.cli.errors import CliError, Exit
-from app.cli.operating import add_operator_commands
+from app.cli.operating import add_operator_commands, admin
 
 app = typer.Typer(
     name="hourglass",
@@ -24,6 +26,8 @@ app = typer.Typer(
 add_operator_commands(app)
 add_client_commands(app)
 add_money_commands(app)
+add_catalog_commands(admin)
+app.add_typer(prices, name="prices")
 
 
 def main() -> None:

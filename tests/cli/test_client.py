@@ -49,7 +49,7 @@ def public_key(tmp_path):
 def test_help_names_every_command(run):
     shown = run("--help").stdout
     for command in ("up", "api", "worker", "sandbox", "migrate", "admin", "families", "offers", "quote", "launch", "ps",
-                    "show", "ssh", "logs", "stop", "balance", "ledger", "topup", "auto-topup"):  # fmt: skip
+                    "show", "ssh", "logs", "stop", "balance", "ledger", "topup", "auto-topup", "prices"):  # fmt: skip
         assert re.search(rf"^\s+{command}\s", shown, re.MULTILINE), command
 
 
@@ -68,6 +68,15 @@ def test_market_for_people_and_for_scripts(run, told):
     assert 0 < len(found) <= 3
     assert {listing["family"] for listing in found} == {"rtx-4090"}
     assert found[0]["id"] in run("offers", "rtx-4090").stdout
+
+
+def test_prices_are_refreshed_and_told_by_the_hour(run, told):
+    refreshed = told("prices", "refresh")
+    assert {result["status"] for result in refreshed["results"]} == {"refreshed"}
+    hours = told("prices", "history", "4090", "--on-demand")["data"]
+    assert {(hour["family"], hour["spot"]) for hour in hours} == {("rtx-4090", False)}
+    assert hours[0]["median"] in run("prices", "history", "rtx-4090", "--on-demand").stdout
+    assert run("prices", "refresh", "--provider", "nobody").returncode == Exit.USAGE
 
 
 def test_quote_shows_what_is_held(told):
