@@ -128,6 +128,8 @@ class Dialect:
     """Endpoint → seconds that the cloud wants between two calls."""
     key_header: str = "Authorization"
     """Where the API key goes: as a bearer token into the usual header, bare into any other."""
+    bursts: Mapping[str, int] = field(default_factory=dict)
+    """Endpoint → calls that may come at once, 1 by default."""
 
 
 class Wire:
@@ -144,7 +146,7 @@ class Wire:
         self._options = options
         self._owns_client = client is None
         self._client = client or httpx.AsyncClient(trust_env=False)
-        self._pacer = Pacer(dialect.pace, factor=options.pace_factor)
+        self._pacer = Pacer(dialect.pace, bursts=dialect.bursts, factor=options.pace_factor)
         self._timeout = httpx.Timeout(options.first_byte_seconds, connect=options.connect_seconds)
 
     async def read(self, call: Call, shape: Callable[[object], T]) -> T:

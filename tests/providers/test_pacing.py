@@ -46,3 +46,31 @@ async def test_factor_zero_turns_pacing_off():
         await pacer.turn(("launch",))
     pacer.hold(("launch",), 30)
     await pacer.turn(("launch",))
+
+
+async def test_a_burst_comes_at_once_and_is_earned_back_call_by_call():
+    pacer = Pacer({"create": 0.1, "show": 60.0}, bursts={"create": 3})
+    started = time.monotonic()
+    for _ in range(3):
+        await pacer.turn(("create",))
+    assert time.monotonic() - started < 0.1
+    for _ in range(2):
+        await pacer.turn(("create",))
+    assert time.monotonic() - started >= 0.2
+    await asyncio.sleep(0.4)
+    again = time.monotonic()
+    for _ in range(3):
+        await pacer.turn(("create",))
+    assert time.monotonic() - again < 0.1
+
+
+async def test_a_burst_is_over_where_the_cloud_asks_for_a_break():
+    pacer = Pacer({"create": 0.05}, bursts={"create": 10}, longest_wait_seconds=0.5)
+    pacer.hold(("create",), 30)
+    with pytest.raises(RateLimited):
+        await pacer.turn(("create",))
+    pacer = Pacer({"create": 5.0}, bursts={"create": 10}, longest_wait_seconds=1)
+    pacer.hold(("create",), 0.1)
+    await pacer.turn(("create",))
+    with pytest.raises(RateLimited):
+        await pacer.turn(("create",))
