@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-import asyncpg
 import pytest
 
 from app import refills
-from app.kit.db import Database
 from app.kit.ids import AccountId
 from app.kit.reconcile import Round
-from app.ledger import invariants as ledger_invariants
-from app.topups import Stripe, TopupTools
+from app.topups import TopupTools
 from app.topups.charging.charging import step
-from app.wallet import invariants as wallet_invariants
-from tests.rentals.test_crashes import keep_for_ever, stepped
+from tests.topups.dying import Dying, mortal_hands
 
 DOLLAR = 1_000_000
 OPENING = 12 * DOLLAR
@@ -37,22 +32,12 @@ class Scene:
 
 
 @pytest.fixture
-async def victim(till: Any, databases: Any) -> AsyncIterator[Callable[[], TopupTools]]:
-    """Make the hands of a worker that is about to die: connections and clients of its own."""
-
-    def hands() -> TopupTools:
-        tools = replace(
-            till.tools,
-            db=Database.connect(databases.urls.worker, role="victim", pool_size=4),
-            stripe=Stripe(till.sandbox.config.stripe_key, base_url=till.sandbox.url, deployment=till.tools.deployment),
-        )
-        keep_for_ever(tools)
-        return tools
-
-    yield hands
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # the dead close no sockets
-        gc.collect()
+def victim(till: Any, databases: Any) -> Iterator[Callable[[], TopupTools]]:
+    sandbox = till.sandbox
+    with mortal_hands(
+        till.tools, url=databases.urls.worker, stripe_key=sandbox.config.stripe_key, stripe_url=sandbox.url
+    ) as hands:
+        yield hands
 
 
 def asked(number: str = GOOD) -> Callable[[Any, AccountId], Awaitable[None]]:
@@ -115,7 +100,7 @@ EVERY = {
 async def test_dying_at_any_point_charges_once_and_loses_nothing(
     name: str, till: Any, new_account: Any, victim: Any, databases: Any, record_property: Any
 ) -> None:
-    dying = Dying(SCENES[name], till, new_account, victim, databases)
+    dying = _dying(SCENES[name], till, new_account, victim, databases)
     record_property("crash_points", await dying.everywhere(every=EVERY.get(name, 1)))
 
 
@@ -125,82 +110,41 @@ async def test_dying_at_any_point_charges_once_and_loses_nothing(
 async def test_dying_at_really_any_point(
     name: str, till: Any, new_account: Any, victim: Any, databases: Any, record_property: Any
 ) -> None:
-    dying = Dying(SCENES[name], till, new_account, victim, databases)
+    dying = _dying(SCENES[name], till, new_account, victim, databases)
     record_property("crash_points", await dying.everywhere(every=1))
 
 
-@dataclass
-class Dying:
-    """One scene, and what is needed to set it again and again."""
+def _dying(scene: Scene, till: Any, new_account: Any, victim: Callable[[], TopupTools], databases: Any) -> Dying:
+    async def prepare() -> tuple[AccountId, None]:
+        till.sandbox.faults.clear()
+        account = await new_account(micros=OPENING)
+        await scene.prepare(till, account)
+        return account, None
 
-    scene: Scene
-    till: Any
-    new_account: Any
-    victim: Callable[[], TopupTools]
-    databases: Any
+    async def operate(tools: TopupTools, account: AccountId, _given: None) -> None:
+        await scene.operate(till, tools, account)
 
-    async def everywhere(self, *, every: int) -> int:
-        """Die at points 1, 1 + every, … until the operation comes through alive. Returns how many deaths there were.
+    async def audit(account: AccountId, _given: None) -> None:
+        await charged_once(till, account, scene.ends)
 
-        A death that changed nothing leaves the scene as it was set: it is used again.
-        """
-        deaths, point = 0, 1
-        account, before = await self.set()
-        while True:
-            work = self.scene.operate(self.till, self.victim(), account)
-            died, passed = await stepped(work, dies_at=point)
-            await bury(self.databases)
-            assert await broken(self.till, account) == []
-            if not died:
-                await self.audit(account)
-                assert passed < point
-                assert deaths > 1
-                return deaths
-            deaths, point = deaths + 1, point + every
-            if await state_of(self.till, account) != before:
-                await self.audit(account)
-                account, before = await self.set()
-
-    async def set(self) -> tuple[AccountId, object]:
-        """Set the scene for a new account."""
-        self.till.sandbox.faults.clear()
-        account = await self.new_account(micros=OPENING)
-        await self.scene.prepare(self.till, account)
-        return account, await state_of(self.till, account)
-
-    async def audit(self, account: AccountId) -> None:
-        """Run to rest: one attempt, one payment at Stripe, its money here once, each thing told once."""
-        till = self.till
-        if not await till.attempts(account):  # the decrease was undone with its maker
-            await till.spend(account, 3)
-        await till.until_rest(account)
-        [attempt] = await till.attempts(account)
-        assert attempt.state == self.scene.ends
-        [intent] = till.intents(account)
-        came_in = sum(row["amount"] for row in await till.rows("transfers", account) if row["kind"] == "auto_topup")
-        assert till.charged(account) == came_in == (attempt.amount if self.scene.ends == "succeeded" else 0)
-        assert intent["metadata"]["attempt_id"] == attempt.id
-        assert Counter(await till.mails(account)) == Counter([f"auto_topup_{attempt.state}"])
-        assert Counter(await till.events(account))[f"auto_topup.{attempt.state}"] == 1
-        pages = [row for row in await till.rows("checkouts", account) if row["purpose"] == "confirm_topup"]
-        assert len(pages) == (1 if self.scene.ends == "action_required" else 0)
-        assert await broken(till, account) == []
+    return Dying(prepare, operate, partial(state_of, till), audit, victim, databases)
 
 
-async def bury(databases: Any) -> None:
-    """Cut the victim's sockets."""
-    connection = await asyncpg.connect(databases.urls.admin)
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hourglass-victim' "
-        "AND datname = current_database()"
-    )
-    await connection.close()
-
-
-async def broken(till: Any, account: AccountId) -> list[Any]:
-    async with till.tools.db.begin_unscoped() as session:
-        found = [await room.broken_for(session, [account]) for room in (ledger_invariants, wallet_invariants)]
-    return [one for room in found for one in room]
+async def charged_once(till: Any, account: AccountId, ends: str) -> None:
+    """Run to rest: one attempt, one payment at Stripe, its money here once, each thing told once."""
+    if not await till.attempts(account):  # the decrease was undone with its maker
+        await till.spend(account, 3)
+    await till.until_rest(account)
+    [attempt] = await till.attempts(account)
+    assert attempt.state == ends
+    [intent] = till.intents(account)
+    came_in = sum(row["amount"] for row in await till.rows("transfers", account) if row["kind"] == "auto_topup")
+    assert till.charged(account) == came_in == (attempt.amount if ends == "succeeded" else 0)
+    assert intent["metadata"]["attempt_id"] == attempt.id
+    assert Counter(await till.mails(account)) == Counter([f"auto_topup_{attempt.state}"])
+    assert Counter(await till.events(account))[f"auto_topup.{attempt.state}"] == 1
+    pages = [row for row in await till.rows("checkouts", account) if row["purpose"] == "confirm_topup"]
+    assert len(pages) == (1 if ends == "action_required" else 0)
 
 
 async def state_of(till: Any, account: AccountId) -> object:

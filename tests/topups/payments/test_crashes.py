@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-import asyncpg
 import pytest
 
-from app.kit.db import Database
 from app.kit.ids import AccountId
 from app.sandbox import Fault
-from app.topups.gateway.account import Stripe
 from app.topups.models import RefundRow
 from app.topups.payments.applying import apply_payment
 from app.topups.payments.rows import HELD
 from app.topups.tools import TopupTools
-from tests.rentals.test_crashes import keep_for_ever, stepped
+from tests.topups.dying import Dying, mortal_hands
 
 
 @dataclass
@@ -31,22 +27,12 @@ class Scene:
 
 
 @pytest.fixture
-async def victim(till: Any, databases: Any) -> AsyncIterator[Callable[[], TopupTools]]:
-    """Make the hands of a worker that is about to die: connections and clients of its own."""
-
-    def hands() -> TopupTools:
-        tools = replace(
-            till.tools,
-            db=Database.connect(databases.urls.worker, role="victim", pool_size=4),
-            stripe=Stripe(till.sandbox.config.stripe_key, base_url=till.sandbox.url, deployment=till.tools.deployment),
-        )
-        keep_for_ever(tools)
-        return tools
-
-    yield hands
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # the dead close no sockets
-        gc.collect()
+def victim(till: Any, databases: Any) -> Iterator[Callable[[], TopupTools]]:
+    sandbox = till.sandbox
+    with mortal_hands(
+        till.tools, url=databases.urls.worker, stripe_key=sandbox.config.stripe_key, stripe_url=sandbox.url
+    ) as hands:
+        yield hands
 
 
 async def paid(till: Any, account: AccountId) -> str:
@@ -134,8 +120,8 @@ EVERY = {
 async def test_dying_at_any_point_loses_and_doubles_nothing(
     name: str, till: Any, new_account: Any, victim: Any, databases: Any, record_property: Any
 ) -> None:
-    die = Dying(SCENES[name], till, new_account, victim, databases)
-    record_property("crash_points", await die.everywhere(every=EVERY.get(name, 1)))
+    dying = _dying(SCENES[name], till, new_account, victim, databases)
+    record_property("crash_points", await dying.everywhere(every=EVERY.get(name, 1)))
 
 
 @pytest.mark.soak
@@ -144,57 +130,19 @@ async def test_dying_at_any_point_loses_and_doubles_nothing(
 async def test_dying_at_really_any_point(
     name: str, till: Any, new_account: Any, victim: Any, databases: Any, record_property: Any
 ) -> None:
-    die = Dying(SCENES[name], till, new_account, victim, databases)
-    record_property("crash_points", await die.everywhere(every=1))
+    dying = _dying(SCENES[name], till, new_account, victim, databases)
+    record_property("crash_points", await dying.everywhere(every=1))
 
 
-@dataclass
-class Dying:
-    """One scene, and what is needed to set it again and again."""
+def _dying(scene: Scene, till: Any, new_account: Any, victim: Callable[[], TopupTools], databases: Any) -> Dying:
+    async def prepare() -> tuple[AccountId, Any]:
+        account = await new_account()
+        return account, await scene.prepare(till, account)
 
-    scene: Scene
-    till: Any
-    new_account: Any
-    victim: Callable[[], TopupTools]
-    databases: Any
+    async def settled(account: AccountId, _given: Any) -> None:
+        await audit(till, account)
 
-    async def everywhere(self, *, every: int) -> int:
-        """Die at points 1, 1 + every, … until the operation comes through alive. Returns how many deaths there were.
-
-        A death that changed nothing leaves the scene as it was set: it is used again.
-        """
-        deaths, point = 0, 1
-        account, given, before = await self.set()
-        while True:
-            work = self.scene.operate(self.till, self.victim(), account, given)
-            died, passed = await stepped(work, dies_at=point)
-            await bury(self.databases)
-            assert await self.till.broken(account) == []
-            if not died:
-                await audit(self.till, account)
-                assert passed < point
-                assert deaths > 1
-                return deaths
-            deaths, point = deaths + 1, point + every
-            if await state_of(self.till, account) != before:
-                await audit(self.till, account)
-                account, given, before = await self.set()
-
-    async def set(self) -> tuple[AccountId, Any, object]:
-        """Set the scene for a new account."""
-        account = await self.new_account()
-        given = await self.scene.prepare(self.till, account)
-        return account, given, await state_of(self.till, account)
-
-
-async def bury(databases: Any) -> None:
-    """Cut the victim's sockets."""
-    connection = await asyncpg.connect(databases.urls.admin)
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hourglass-victim' "
-        "AND datname = current_database()"
-    )
-    await connection.close()
+    return Dying(prepare, partial(scene.operate, till), partial(state_of, till), settled, victim, databases)
 
 
 async def state_of(till: Any, account: AccountId) -> object:

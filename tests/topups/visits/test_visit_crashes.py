@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import asyncpg
 import pytest
 
-from app.kit.db import Database
 from app.kit.errors import NotFound
 from app.kit.ids import AccountId
-from app.topups.gateway.account import Stripe
 from app.topups.tools import TopupTools
 from app.topups.visits.cards import remove_card, sync_cards
 from app.topups.visits.checkouts import Purpose, open_checkout
 from app.topups.visits.syncing import sync_checkout, sync_session
-from tests.rentals.test_crashes import keep_for_ever, stepped
+from tests.topups.dying import Dying, mortal_hands
 
-from .conftest import DEPLOYMENT, KEY
+from .conftest import KEY
 
 
 @dataclass
@@ -35,22 +31,9 @@ class Scene:
 
 
 @pytest.fixture
-async def victim(till: Any, databases: Any) -> AsyncIterator[Callable[[], TopupTools]]:
-    """Make the hands of a process that is about to die: connections and a client of its own."""
-
-    def hands() -> TopupTools:
-        tools = replace(
-            till.tools,
-            db=Database.connect(databases.urls.api, role="victim", pool_size=4),
-            stripe=Stripe(KEY, base_url=till.sandbox.url, deployment=DEPLOYMENT),
-        )
-        keep_for_ever(tools)
-        return tools
-
-    yield hands
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # the dead close no sockets
-        gc.collect()
+def victim(till: Any, databases: Any) -> Iterator[Callable[[], TopupTools]]:
+    with mortal_hands(till.tools, url=databases.urls.api, stripe_key=KEY, stripe_url=till.sandbox.url) as hands:
+        yield hands
 
 
 async def wished(till: Any, account: AccountId) -> Any:
@@ -144,8 +127,8 @@ EVERY = {
 async def test_dying_at_any_point_loses_and_doubles_nothing(
     name: str, till: Any, new_account: Any, victim: Any, databases: Any, record_property: Any
 ) -> None:
-    hands = (till, new_account, victim, databases)
-    record_property("crash_points", await _die_everywhere(SCENES[name], *hands, every=EVERY.get(name, 1)))
+    dying = _dying(SCENES[name], till, new_account, victim, databases)
+    record_property("crash_points", await dying.everywhere(every=EVERY.get(name, 1)))
 
 
 @pytest.mark.soak
@@ -154,28 +137,17 @@ async def test_dying_at_any_point_loses_and_doubles_nothing(
 async def test_dying_at_really_any_point(
     name: str, till: Any, new_account: Any, victim: Any, databases: Any, record_property: Any
 ) -> None:
-    hands = (till, new_account, victim, databases)
-    record_property("crash_points", await _die_everywhere(SCENES[name], *hands, every=1))
+    dying = _dying(SCENES[name], till, new_account, victim, databases)
+    record_property("crash_points", await dying.everywhere(every=1))
 
 
-async def _die_everywhere(scene: Scene, till: Any, new_account: Any, victim: Any, databases: Any, *, every: int) -> int:
-    """A death that changed nothing leaves the scene as it was set: it is used again."""
-    deaths, point, account, before = 0, 1, None, None
-    while True:
-        if account is None:
-            account = await new_account()
-            given = await scene.prepare(till, account)
-            before = await state_of(till, account)
-        died, passed = await stepped(scene.operate(till, victim(), account, given), dies_at=point)
-        await bury(databases)
-        if not died or await state_of(till, account) != before:
-            await scene.audit(till, account, given)
-            account = None
-        if not died:
-            assert passed < point
-            assert deaths > 1
-            return deaths
-        deaths, point = deaths + 1, point + every
+def _dying(scene: Scene, till: Any, new_account: Any, victim: Callable[[], TopupTools], databases: Any) -> Dying:
+    async def prepare() -> tuple[AccountId, Any]:
+        account = await new_account()
+        return account, await scene.prepare(till, account)
+
+    operate, audit = partial(scene.operate, till), partial(scene.audit, till)
+    return Dying(prepare, operate, partial(state_of, till), audit, victim, databases)
 
 
 async def state_of(till: Any, account: AccountId) -> object:
@@ -185,13 +157,3 @@ async def state_of(till: Any, account: AccountId) -> object:
     ours = [await till.rows(table, account) for table in tables]
     cards = [await till.gateway.get_card(row["id"]) for row in ours[3]]
     return ours, [len(till.objects(kind, account)) for kind in kinds], cards
-
-
-async def bury(databases: Any) -> None:
-    """Cut the victim's sockets."""
-    connection = await asyncpg.connect(databases.urls.admin)
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hourglass-victim' "
-        "AND datname = current_database()"
-    )
-    await connection.close()
