@@ -110,7 +110,7 @@ class ModalClient:
 
     async def aclose(self) -> None:
         """Close the connection and end the thread."""
-        if self._loaded:
+        if self._thread.is_alive:
             await self._thread.run(self._sdk.aclose)
         await self._thread.aclose()
 

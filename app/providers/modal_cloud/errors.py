@@ -59,8 +59,8 @@ def read_error(error: Exception, *, operation: str, sent: bool) -> ProviderError
 
 def status_of(error: Exception) -> str | None:
     """Return the name of the gRPC status that an exception stands for."""
-    status = getattr(error, "_grpc_status", None) or getattr(error, "status", None)
-    name = getattr(status, "name", None)
+    bare = type(error).__name__ == "GRPCError"  # the SDK's own have ``status`` too, but warn when it is asked for
+    name = getattr(getattr(error, "status" if bare else "_grpc_status", None), "name", None)
     return name if isinstance(name, str) else None
 
 
@@ -68,7 +68,7 @@ def _exhausted(error: Exception, words: str, *, operation: str) -> ProviderError
     for detail in getattr(error, "_grpc_details", None) or ():
         seconds = getattr(detail, "retry_after_secs", None)
         if isinstance(seconds, float):
-            return RateLimited(words, retry_after_seconds=min(max(seconds, 0.0), RETRY_AFTER_MAX_SECONDS))
+            return RateLimited(words, retry_after_seconds=min(max(0.0, seconds), RETRY_AFTER_MAX_SECONDS))
     if operation != "create" or _TOO_FAST.search(words):
         return RateLimited(words, retry_after_seconds=1.0)
     return QuotaExceeded(words) if _OUR_LIMIT.search(words) else NoCapacity(words)
@@ -92,5 +92,5 @@ def _words(error: Exception) -> str:
         return "no whole answer within the deadline"
     if isinstance(error, Malformed) or type(error).__name__ == "DecodeError":
         return f"an answer of another shape: {error}"
-    said = getattr(error, "_grpc_message", None) or getattr(error, "message", None) or str(error)
-    return f"{type(error).__name__}: {text(str(said))}"
+    said = text(str(getattr(error, "_grpc_message", None) or error))
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

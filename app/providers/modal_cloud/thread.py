@@ -20,6 +20,11 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread has begun and has not ended."""
+        return self._thread is not None
+
     async def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return what the work returns; cancelling this cancels the work."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self._running_loop()))

@@ -191,14 +191,18 @@ class ModalCloud(Cloud):
             resource=kind.name.rstrip("!+"),
         )
 
+    def end_time_of(self, sandbox: ModalSandbox) -> None:
+        """End a sandbox as its time limit does."""
+        if sandbox.alive:
+            sandbox.result = TIMEOUT
+            self.world.fleet.terminate(sandbox, at=self.world.clock.now())
+
     def _limit(self, sandbox: ModalSandbox) -> None:
         """End the sandbox when its time is over."""
 
         async def end() -> None:
             await self.world.clock.sleep(sandbox.timeout_seconds)
-            if sandbox.alive:
-                sandbox.result = TIMEOUT
-                self.world.fleet.terminate(sandbox, at=self.world.clock.now())
+            self.end_time_of(sandbox)
 
         task = asyncio.create_task(end())
         self._limits.add(task)
