@@ -119,16 +119,3 @@ async def test_a_month_is_dropped_whole_once_all_of_it_is_older_than_ninety_days
         assert await forget_old_prices(session, at=april + timedelta(days=HISTORY_DAYS, seconds=-1)) == 0
         assert await forget_old_prices(session, at=april + timedelta(days=HISTORY_DAYS)) == 1
         assert await driver(session).fetchval("SELECT count(*) FROM price_history") == 0
-
-
-async def test_whoever_reads_holds_up_the_dropping_of_a_month_for_two_seconds_at_most(
-    worker, api, cloud, refresh, make_offer, at
-):
-    await refresh(worker, cloud, [make_offer()])
-    async with api.begin_unscoped() as reading:
-        assert await driver(reading).fetchval("SELECT count(*) FROM price_history") == 1
-        with pytest.raises(asyncpg.LockNotAvailableError):
-            async with worker.begin_unscoped() as session:
-                await forget_old_prices(session, at=at + timedelta(days=200))
-    async with worker.begin_unscoped() as session:
-        assert await forget_old_prices(session, at=at + timedelta(days=200)) == 1

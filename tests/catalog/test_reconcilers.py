@@ -66,3 +66,25 @@ async def test_tidy_deletes_what_is_long_over_and_nothing_more(worker, cloud, re
             assert await driver(session).fetchval("SELECT count(*) FROM listings") == left
     async with worker.begin_unscoped() as session:
         assert await driver(session).fetchval("SELECT count(*) FROM listing_failures") == 0
+
+
+async def test_tidy_makes_the_month_ahead_and_drops_what_is_over_but_waits_for_whoever_reads(
+    worker, api, cloud, refresh, make_offer, at
+):
+    async def months():
+        async with worker.begin_unscoped() as session:
+            rows = await driver(session).fetch(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'price_months'::regnamespace AND relkind = 'r' ORDER BY 1"
+            )
+        return [row["relname"] for row in rows]
+
+    runner = Runner(tidy_reconciler(worker))
+    await refresh(worker, cloud, [make_offer()])
+    assert await runner.run_once(_round(at)) == {"tidied": 1}
+    assert await months() == ["m2026_03", "m2026_04"]
+    later = at + timedelta(days=125)
+    async with api.begin_unscoped() as reading:
+        assert await driver(reading).fetchval("SELECT count(*) FROM price_history") == 1
+        assert await runner.run_once(_round(later)) == {"months_are_read": 1}
+    assert await runner.run_once(_round(later)) == {"tidied": 1}
+    assert await months() == ["m2026_04", "m2026_07", "m2026_08"]
