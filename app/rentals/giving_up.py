@@ -105,7 +105,7 @@ async def fail(tools: Tools, this: Round, seen: RentalRow, reason: Reason, *, me
         rental = await queries.lock_rental(session, account_id=account_id, rental_id=rental_id)
         if rental is None or rental.status not in PLACED:
             return "moved_on"
-        if rental.interrupted_at is not None:
+        if rental.interrupted_at is not None and reason != "startup_failed":
             reason, message = "interrupted_no_capacity", _NOT_REPLACED
         await close_meter(session, rental, end=at, at=at, because=reason)
         rental.next_at, rental.ended_at, rental.settled_at = None, at, at

@@ -32,7 +32,7 @@ from app.rentals.live import Live, held_live, last_pulse
 from app.rentals.models import AttemptRow, LogRow, RentalRow
 from app.rentals.placement import Item
 from app.rentals.requesting import environment
-from app.rentals.runs import end_run, note_run
+from app.rentals.runs import end_run
 from app.rentals.states import Stage, Status, move
 from app.rentals.stopping import stop
 from app.rentals.tools import Tools
@@ -88,7 +88,7 @@ async def interrupt(
         rental, attempt = held
         overdue = rental.stop_at is not None and rental.stop_at <= at
         end = min(at if preempts_at is not None else last_pulse(rental, at=at), rental.stop_at or at)
-        await _stop_the_meter(session, rental, attempt, end=end, at=at)
+        await _stop_the_meter(session, rental, end=end, at=at)
         await _keep_away(session, tools, attempt, at=at)
         attempt.preempts_at = preempts_at
         saves = preempts_at is not None and not overdue and rental.launch.get("on_interrupt") is not None
@@ -99,6 +99,7 @@ async def interrupt(
         data = {"attempt": attempt.number, "because": because, "billed_until": rfc3339(end)}
         await move(session, rental, Status.INTERRUPTED, stage=stage, at=at, data=data)
         if overdue:
+            await session.flush()
             account_id, rental_id = AccountId(rental.account_id), RentalId(rental.id)
             await stop(
                 session, account_id=account_id, rental_id=rental_id, reason="max_duration", actor="system", at=at
@@ -123,13 +124,10 @@ async def step(tools: Tools, this: Round, item: Item) -> str:
     return await _leave(tools, this, rental, attempt, await _save(tools, rental, attempt))
 
 
-async def _stop_the_meter(
-    session: AsyncSession, rental: RentalRow, attempt: AttemptRow, *, end: datetime, at: datetime
-) -> None:
+async def _stop_the_meter(session: AsyncSession, rental: RentalRow, *, end: datetime, at: datetime) -> None:
     account_id, rental_id = AccountId(rental.account_id), RentalId(rental.id)
     await wallet.pause(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=end)
     await end_run(session, rental, at=end, because="interrupted")
-    await note_run(session, attempt, good=False, at=at)
     rental.interruptions += 1
     rental.interrupted_at, rental.stop_at = at, None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -92,7 +93,7 @@ async def _choose(tools: Tools, this: Round, seen: RentalRow) -> str:
         chosen = await _next_listing(session, tools, rental, tried, at=at)
         if chosen is not None:
             attempt = await _intend(session, tools, rental, chosen, at=at)
-    if chosen is None and rental.interrupted_at is not None and len(present_search(tried)) < ATTEMPTS_MAX:
+    if chosen is None and rental.interrupted_at is not None and not _is_hopeless(present_search(tried)):
         await look_again(tools, this, seen, at=at + timedelta(seconds=SEARCH_SECONDS))
         return "nothing_yet"
     if chosen is None:
@@ -106,19 +107,15 @@ async def _next_listing(
     if not attempts:
         return Chosen.restored(rental.listing)
     searched = present_search(attempts)
-    if len(searched) >= ATTEMPTS_MAX or _own_probe_fails(searched):
+    if _is_hopeless(searched):
         return None
     ceiling = rental.rate + rental.rate * tools.limits.absorb_percent // 100
     asked = rental.wanted.get("max_price_micros_per_hour")
-    wanted = restored_wanted(
-        rental.wanted,
-        max_price_micros_per_hour=min(ceiling, asked) if asked else ceiling,
-        exclude_listing_ids=tuple(
-            attempt.listing["listing_id"] for attempt in searched if attempt.reason != "rate_limited"
-        ),
-    )
+    wanted = restored_wanted(rental.wanted, max_price_micros_per_hour=min(ceiling, asked) if asked else ceiling)
     if (lost := last_lost(attempts)) is not None:
         return await find_elsewhere(session, wanted, lost, at=at)
+    tried = tuple(attempt.listing["listing_id"] for attempt in searched if attempt.reason != "rate_limited")
+    wanted = replace(wanted, exclude_listing_ids=tried)
     matches = await catalog.cheapest(session, wanted, at=at, limit=1)
     return Chosen.of(matches[0]) if matches else None
 
@@ -241,6 +238,11 @@ def order_for(tools: Tools, rental: RentalRow, attempt: AttemptRow) -> Order:
         ports=launch.ports,
         platform_public_key=tools.platform_key.public,
     )
+
+
+def _is_hopeless(attempts: Sequence[AttemptRow]) -> bool:
+    """Whether another try would be one too many."""
+    return len(attempts) >= ATTEMPTS_MAX or _own_probe_fails(attempts)
 
 
 def _own_probe_fails(attempts: Sequence[AttemptRow]) -> bool:

@@ -33,7 +33,10 @@ def last_lost(attempts: Sequence[AttemptRow]) -> AttemptRow | None:
 async def find_elsewhere(
     session: AsyncSession, wanted: catalog.Wanted, lost: AttemptRow, *, at: datetime
 ) -> Chosen | None:
-    """Return the cheapest listing in another region or at another cloud, else the cheapest on any other host."""
+    """Return the cheapest listing in another region or at another cloud, else the cheapest on any other host.
+
+    What was tried in vain is out for a while, as for everybody, but not for the whole of a long search.
+    """
     before = Chosen.restored(lost.listing)
     matches = await catalog.cheapest(session, wanted, at=at, limit=_CHOICES)
     others = [chosen for match in matches if not _same_host(chosen := Chosen.of(match), before)]

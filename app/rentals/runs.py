@@ -57,6 +57,7 @@ async def end_run(session: AsyncSession, rental: RentalRow, *, at: datetime, bec
     if run.kind == "ran":
         rental.ran_seconds += whole_seconds(run.began_at, run.ended_at)
         rental.run_since = None
+    await session.flush()  # the next stretch may begin in the same transaction, and only one may be open
 
 
 async def close_meter(session: AsyncSession, rental: RentalRow, *, end: datetime, at: datetime, because: str) -> None:
