@@ -114,6 +114,7 @@ class AttemptRow(Base):
             ),
         ),
         Index("ix_attempts_next_at", "next_at", postgresql_where=text("status = 'doomed'")),
+        Index("ix_attempts_gone_at", "gone_at", postgresql_where=text("status = 'gone' AND machine_id IS NOT NULL")),
     )
 
     account_id: Mapped[str] = mapped_column(primary_key=True)
@@ -239,3 +240,6 @@ class OrphanRow(Base):
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     destroyed_at: Mapped[datetime | None]
+    price_micros_per_hour: Mapped[int | None]
+    """What it costs us, where its cloud tells."""
+    created_at: Mapped[datetime | None]

@@ -89,6 +89,13 @@ async def _note(
 
 
 async def _first_seen(session: AsyncSession, provider: str, machine: Machine, *, at: datetime) -> None:
-    values = {"marker": machine.marker or "", "first_seen_at": at, "last_seen_at": at, "destroyed_at": None}
+    values = {
+        "marker": machine.marker or "",
+        "first_seen_at": at,
+        "last_seen_at": at,
+        "destroyed_at": None,
+        "price_micros_per_hour": machine.price_micros_per_hour,
+        "created_at": machine.created_at,
+    }
     statement = insert(OrphanRow).values(provider=provider, machine_id=machine.machine_id, **values)
     await session.execute(statement.on_conflict_do_update(index_elements=["provider", "machine_id"], set_=values))

@@ -1,0 +1,100 @@
+"""A stage whose clouds share its clock, so that their books are of the same days as ours, and lag by ten minutes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from app.costs.reconcilers import fetching_costs, noting
+from app.kit.ids import AccountId
+from app.kit.vault import Vault
+from app.providers import LambdaProvider, VastProvider
+from app.rentals import Tools
+from app.sandbox import Sandbox, SandboxConfig
+from tests.rentals.conftest import FAST, LIMITS, HandClock, Stage, platform_key
+
+__all__ = ["platform_key"]
+
+
+class SameClock:
+    """Tells the stage's time, and waits in real time."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self._clock = clock
+
+    def now(self) -> Any:
+        return self._clock.now()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@pytest.fixture
+async def stage(fresh_databases: Any, platform_key: Any, at: Any) -> AsyncIterator[Stage]:
+    config = SandboxConfig(
+        boot_seconds=0.02,
+        terminate_seconds=0.02,
+        terminated_seconds=0.02,
+        ssh_port=0,
+        price_step_seconds=0,
+        charges_lag_seconds=600,
+    )
+    clock = HandClock(at)
+    sandbox = await Sandbox.start(config, clock=SameClock(clock))
+    clouds = {
+        "vast": VastProvider(api_key=config.vast_key, base_url=sandbox.url, options=FAST),
+        "lambda": LambdaProvider(
+            api_key=config.lambda_key, base_url=sandbox.url, options=FAST, ssh_port=sandbox.config.ssh_port
+        ),
+    }
+    tools = Tools(fresh_databases.worker, clouds, platform_key, Vault(b"test"), clock, "testtest", LIMITS)
+    made = Stage(fresh_databases, sandbox, tools, clock)
+    await made.take_leases()
+    await made.refresh()
+    yield made
+    for cloud in clouds.values():
+        await cloud.aclose()
+    await sandbox.aclose()
+
+
+@pytest.fixture
+def rich(stage: Stage, new_account: Any) -> Callable[[], Awaitable[AccountId]]:
+    """Open an account with $500 on the stage's database."""
+
+    async def opening(micros: int = 500_000_000) -> AccountId:
+        account: AccountId = await new_account(micros=micros, db=stage.databases.worker)
+        return account
+
+    return opening
+
+
+@pytest.fixture
+def ran(stage: Stage) -> Callable[..., Awaitable[str]]:
+    """Return what rents, runs for a while, and stops, to the machine's very end; gives the rental's id."""
+
+    async def running(account: AccountId, *, seconds: int = 1800, **changes: Any) -> str:
+        await stage.refresh()
+        made = await stage.request(account, **changes)
+        await stage.until_status(made.rental_id, "running")
+        stage.clock.advance(seconds)
+        await stage.stop(account, made.rental_id)
+        await stage.until_status(made.rental_id, "stopped")
+        await stage.until_rest()
+        return made.rental_id
+
+    return running
+
+
+@pytest.fixture
+def known(stage: Stage) -> Callable[[], Awaitable[None]]:
+    """Return what notes and fetches every cost there is, once the books have come so far."""
+
+    async def knowing() -> None:
+        await stage.run(noting)
+        stage.clock.advance(1200)
+        await stage.run(fetching_costs)
+
+    return knowing
