@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import app.catalog.models
+import app.costs.models
 import app.events.models
 import app.kit.leases
 import app.ledger.models

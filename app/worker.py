@@ -21,6 +21,7 @@ from prometheus_client import Gauge
 
 from app.bootstrap import WorkerState, new_worker_state
 from app.catalog.reconcilers import refresh_reconciler, tidy_reconciler
+from app.costs import reconcilers as cost_reconcilers
 from app.kit.clock import Clock
 from app.kit.db import Database
 from app.kit.figures import FiguresServer
@@ -66,6 +67,7 @@ def reconcilers_of(state: WorkerState) -> list[Reconciler]:
         refresh_reconciler(tools.db, tools.providers),
         tidy_reconciler(tools.db),
         *rental_reconcilers(tools),
+        *cost_reconcilers.reconcilers(tools),
         wallet_reconcilers.metering(tools.db),
         wallet_reconcilers.warnings(tools.db),
         wallet_reconcilers.auditing(tools.db),
