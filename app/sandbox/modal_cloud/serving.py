@@ -57,8 +57,17 @@ class Door:
         self._server = _Server([_servicer(self, rpcs)], codec=_Codec(), status_details_codec=_Details())
 
     async def open(self, host: str, port: int) -> int:
-        """Listen and return the port; 0 takes a free one."""
-        listener = socket.create_server((host, port))
+        """Listen and return the port; 0 takes a free one.
+
+        The socket says that it is TCP's: asyncio sends small answers at once only then.
+        """
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, proto=socket.IPPROTO_TCP)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+        except OSError:
+            listener.close()
+            raise
         await self._server.start(sock=listener)
         return int(listener.getsockname()[1])
 
