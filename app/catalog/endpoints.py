@@ -161,5 +161,5 @@ def _outcome(before: ProviderStatus, now: ProviderStatus, asked_at: datetime) ->
 
 
 async def _families_on_offer(work: Work) -> dict[str, queries.Facet]:
-    rows = await queries.facets(work.session, _ANYTHING, at=work.at)
-    return {row.value: row for row in rows if row.dimension == "family"}
+    rows = await queries.facets(work.session, _ANYTHING, at=work.at, dimensions=["family"])
+    return {row.value: row for row in rows}

@@ -10,8 +10,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from ulid import ULID
-
 from app.catalog.families import match_family
 from app.catalog.regions import normalise_region
 from app.kit.ids import ListingId
@@ -29,6 +27,10 @@ TIERS = ("community", "datacenter", "secure")
 _FIGURE_MAX = 2**40
 _RELIABILITY_MAX = 1_000_000
 _TEXT_MAX = 200
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_BASE32 = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_SHIFTS = range(120, -1, -10)
+"""A ULID is written ten bits at a time: there are a hundred thousand at every refresh."""
 _CUDA = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,2}))?(?:\.[0-9]{1,3})?", re.ASCII)
 _INTERCONNECTS = frozenset({"sxm", "pcie", "nvl"})
 
@@ -105,7 +107,8 @@ def all_in_micros_per_hour(price_micros_per_hour: int, disk_micros_per_gb_month:
 def listing_id(provider: str, offer_id: str, *, spot: bool) -> ListingId:
     """Return the id of an offer's listing: made from what the offer is, hence the same at every refresh, for ever."""
     digest = hashlib.sha256(f"{provider}\n{offer_id}\n{spot}".encode()).digest()
-    return ListingId(f"{ListingId.prefix}_{ULID.from_bytes(digest[:16])}")
+    number = int.from_bytes(digest[:16])
+    return ListingId(f"{ListingId.prefix}_{''.join([_BASE32[number >> shift & 1023] for shift in _SHIFTS])}")
 
 
 def normalise_all(provider: str, offers: Iterable[Offer]) -> Normalised:

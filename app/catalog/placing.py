@@ -59,7 +59,7 @@ async def _candidates(session: AsyncSession, wanted: Wanted, *, at: datetime) ->
         f"""
         SELECT l.id, l.micros, t.latency_ms_p50, COALESCE(h.tries_permille, 1000), COALESCE(h.launches, 0)
         FROM (
-            SELECT l.*, {committed} AS micros, row_number() OVER (
+            SELECT l.id, l.provider, l.region_id, l.family, l.spot, {committed} AS micros, row_number() OVER (
                 PARTITION BY l.provider, l.region_id, l.family, l.spot ORDER BY {committed}, l.id) AS place
             FROM listings l WHERE {listing_conditions(wanted, parameters, at=at)}) l
         LEFT JOIN machine_health h ON h.provider = l.provider AND h.family = l.family AND h.spot = l.spot
