@@ -63,6 +63,7 @@ async def start_job(shell: Shell, job: Job, *, script: str, env: Mapping[str, st
     await shell.write_file(f".hourglass/{job.env}", variables)
     await shell.write_file(f".hourglass/{job.name}.sh", text.encode(), mode="700")
     await shell.write_file(f".hourglass/{job.runner}", _runner(job).encode())
+    # What an earlier start left is removed before this one, so that nobody takes its end for this one's.
     # The marker is made by the script's own runner, so that a connection lost before leaves no marker without a run.
     if (await shell.run(_launch(job))).status != 0:
         raise ShellError("the machine could not start the script")
@@ -83,6 +84,7 @@ def _runner(job: Job) -> str:
 def _launch(job: Job) -> str:
     return (
         'cd "$HOME/.hourglass" || exit 1\n'
+        f"[ -d {job.marker} ] || rm -f {job.name}.exit {job.name}.log\n"
         f"if command -v setsid >/dev/null 2>&1; then setsid sh ./{job.runner}; else nohup sh ./{job.runner}; fi "
         "</dev/null >/dev/null 2>&1 &\n"
     )

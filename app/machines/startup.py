@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.machines.jobs import Job, start_job
 from app.machines.shell import Shell
@@ -23,8 +23,10 @@ class LogChunk:
     """None while the script runs, or when it was never started."""
 
 
-async def start_script(shell: Shell, *, script: str, env: Mapping[str, str]) -> None:
+async def start_script(shell: Shell, *, script: str, env: Mapping[str, str], again: str = "") -> None:
     """Start the script, detached, in the home, with the variables. It runs once, however often this is called.
+
+    With ``again``, letters and digits that name a later start of the machine, it runs once more for that, its log anew.
 
     A script without a ``#!`` line is run by ``/bin/sh``. Output goes to ``~/.hourglass/startup.log``.
 
@@ -32,7 +34,8 @@ async def start_script(shell: Shell, *, script: str, env: Mapping[str, str]) -> 
         ValueError: as ``environment_file``.
         ShellError: the machine can't be reached or can't write the files.
     """
-    await start_job(shell, _JOB, script=script, env=env)
+    job = replace(_JOB, marker=f"{_JOB.marker}-{again}") if again else _JOB
+    await start_job(shell, job, script=script, env=env)
 
 
 async def read_log(shell: Shell, *, offset: int, limit_bytes: int) -> LogChunk:

@@ -25,6 +25,8 @@ class Ask:
     """``{"id", "public_key"}`` each."""
     max_duration_seconds: int | None = None
     max_spend: int | None = None
+    wait_seconds: int | None = None
+    """How long it may wait where nothing fits now; None for not at all."""
 
 
 def stored_wanted(wanted: catalog.Wanted) -> dict[str, Any]:
@@ -64,6 +66,8 @@ class Chosen:
     """The GPUs' part."""
     disk_micros_per_hour: int
     all_in_micros_per_hour: int
+    stopped_micros_per_hour: int | None = None
+    """What the cloud asks while the machine is off, beside the disk; None where it tells nothing."""
 
     @classmethod
     def of(cls, match: catalog.Match) -> Chosen:
@@ -86,6 +90,7 @@ class Chosen:
             price_micros_per_hour=found.price_micros_per_hour,
             disk_micros_per_hour=match.disk_micros_per_hour,
             all_in_micros_per_hour=match.all_in_micros_per_hour,
+            stopped_micros_per_hour=found.stopped_micros_per_hour,
         )
 
     def stored(self) -> dict[str, Any]:

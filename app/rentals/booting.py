@@ -29,6 +29,7 @@ from app.rentals.asking import Chosen
 from app.rentals.fencing import held_rental, look_again
 from app.rentals.giving_up import Reason, abandon
 from app.rentals.models import AttemptRow, RentalRow
+from app.rentals.power import stopped_rate
 from app.rentals.recovering import ends_at, note_recovery
 from app.rentals.requesting import environment
 from app.rentals.runs import begin_run
@@ -108,13 +109,14 @@ async def _booted(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRo
         if rental is None or row is None or row.status != "booting" or machine.connection is None:
             return "moved_on"
         row.status, row.checking_at = "checking", at
-        row.connection = _told(machine, machine.connection)
+        row.connection = address_of(machine, machine.connection)
         rental.next_at = at
         await move(session, rental, Status.PROVISIONING, stage=Stage.CHECKING, at=at, data={"attempt": row.number})
     return "booted"
 
 
-def _told(machine: Machine, connection: Connection) -> dict[str, object]:
+def address_of(machine: Machine, connection: Connection) -> dict[str, object]:
+    """Return where a machine answers, as it is kept."""
     return {
         "host": connection.host,
         "port": connection.port,
@@ -160,7 +162,8 @@ async def _inspect(tools: Tools, rental: RentalRow, attempt: AttemptRow) -> _Sou
             return failed
         await set_authorized_keys(shell, [key["public_key"] for key in rental.ssh_keys])
         if script := rental.launch["startup_script"]:
-            await start_script(shell, script=script, env=environment(tools.vault, rental))
+            again = "" if attempt.resuming_at is None else str(int(attempt.resuming_at.timestamp()))
+            await start_script(shell, script=script, env=environment(tools.vault, rental), again=again)
         return _Sound(found, shell.host_key, shell.latency_ms)
 
 
@@ -197,7 +200,10 @@ async def _run(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow, 
         if rental is None or row is None or row.status != "checking":
             return "moved_on"
         await wallet.start(session, account_id=account_id, rental_id=rental_id, at=at)
-        row.status, row.live_at, row.host_key = "live", at, found.host_key
+        row.status, row.live_at, row.host_key = "live", row.live_at or at, found.host_key
+        capability, chosen = tools.providers[row.provider].capability, Chosen.restored(row.listing)
+        rental.stopped_rate = stopped_rate(capability, chosen, rate=rental.rate)
+        rental.hibernated_at = rental.status_reason = None
         row.gpus = _told_gpus(found.passed)
         await note_recovery(session, rental, row, at=at)
         await begin_run(session, rental, attempt=row.number, at=at)

@@ -50,6 +50,7 @@ async def begin(
         ssh_keys=keys,
         max_duration_seconds=body.max_duration_seconds,
         max_spend=body.max_spend,
+        wait_seconds=body.wait_seconds,
     )
     made = await request(
         session, ask, account_id=account_id, rental_id=rental_id, quoted=chosen, vault=vault, actor=actor, at=at
@@ -126,6 +127,8 @@ async def _first_choice(
     for choice in _in_order(body, wanted):
         if matches := await catalog.cheapest(session, choice, at=at, limit=1):
             return Chosen.of(matches[0])
+    if body.wait_seconds is not None:
+        return None
     raise NoMatchingListings
 
 

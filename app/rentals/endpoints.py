@@ -10,7 +10,15 @@ from app import catalog
 from app.catalog import UnknownFamily
 from app.kit.errors import InvalidState, NotFound
 from app.machines import MalformedKey, WeakKey
-from app.rentals import editing, key_endpoints, queries, quote_endpoints, record_endpoints, template_endpoints
+from app.rentals import (
+    editing,
+    key_endpoints,
+    power_endpoints,
+    queries,
+    quote_endpoints,
+    record_endpoints,
+    template_endpoints,
+)
 from app.rentals.composing import begin
 from app.rentals.errors import NoMatchingListings, PriceChanged, QuoteExpired, UnknownReference
 from app.rentals.models import RentalRow
@@ -47,6 +55,7 @@ from app.web.exchange import state_of
 router = new_router("/v1/rentals", tag="rentals")
 ROUTERS: Final = (
     router,
+    power_endpoints.router,
     record_endpoints.router,
     quote_endpoints.router,
     key_endpoints.router,
@@ -72,6 +81,9 @@ _NAMED = (UnknownFamily, UnknownReference, WeakKey, MalformedKey)
 )
 async def create(body: RentalCreate, work: Writing, request: Request) -> Response:
     """Rent the cheapest listing that fits: an hour at its rate is reserved now, billing begins once the GPU is checked.
+
+    With `wait_seconds` a rental that nothing fits now is `queued`: an hour at `max_price_per_hour` is reserved, and it
+    is placed, in the order of creation, once something comes up.
 
     The answer comes before there is a machine; follow `Location`, or the rental's events, until it is `running`.
     Where there is too little money, `auto_topup` in the error says whether the card was asked for more.

@@ -6,12 +6,13 @@ AppError
 ├── PriceChanged         409   the quoted listing is gone or dearer
 ├── DuplicateKey         409   the account holds this public key already
 ├── NameTaken            409   a template of this name exists
+├── CannotHibernate      409   the machine's cloud can't turn it off and keep its disk
 └── UnknownReference     422   an id in the body names nothing of this account
 """
 
 from __future__ import annotations
 
-from app.kit.errors import AppError
+from app.kit.errors import AppError, InvalidState
 
 
 class NoMatchingListings(AppError):
@@ -54,6 +55,12 @@ class NameTaken(AppError):
     status = 409
     code = "name_taken"
     suggestion = "Choose another name, or change the template that exists."
+
+
+class CannotHibernate(InvalidState):
+    """This rental's machine can't be turned off with its disk kept."""
+
+    suggestion = "Save what you need and stop the rental; GET /v1/providers tells which clouds can hibernate."
 
 
 class UnknownReference(AppError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -40,6 +41,56 @@ async def find_checkpointing(
         .limit(limit)
     )
     return rows.all()
+
+
+async def find_hibernating(
+    session: AsyncSession, *, at: datetime, buckets: Sequence[int], limit: int
+) -> Sequence[Row[str, str, int]]:
+    """Return (account, rental, bucket) of rentals on their way into hibernation, all accounts."""
+    rows = await session.execute(
+        select(RentalRow.account_id, RentalRow.id, RentalRow.bucket)
+        .where(RentalRow.status == "hibernating", RentalRow.next_at <= at, RentalRow.bucket.in_(buckets))
+        .order_by(RentalRow.next_at)
+        .limit(limit)
+    )
+    return rows.all()
+
+
+async def list_hibernated(session: AsyncSession, *, provider: str, buckets: Sequence[int]) -> Sequence[AttemptRow]:
+    """Return the attempts whose machine is off at one cloud, all accounts."""
+    rows = await session.scalars(
+        select(AttemptRow).where(
+            AttemptRow.status == "hibernated", AttemptRow.provider == provider, AttemptRow.bucket.in_(buckets)
+        )
+    )
+    return rows.all()
+
+
+class Queued(NamedTuple):
+    """A rental that waits."""
+
+    account_id: str
+    id: str
+    bucket: int
+    created_at: datetime
+    queued_until: datetime
+    wanted: Mapping[str, Any]
+
+
+async def list_queued(session: AsyncSession, *, after: tuple[datetime, str] | None, limit: int) -> Sequence[Queued]:
+    """Return what waits, the oldest first, from behind a place in the queue; all accounts, all buckets."""
+    wanted = select(
+        RentalRow.account_id,
+        RentalRow.id,
+        RentalRow.bucket,
+        RentalRow.created_at,
+        func.coalesce(RentalRow.queued_until, RentalRow.created_at),
+        RentalRow.wanted,
+    ).where(RentalRow.status == "queued")
+    if after is not None:
+        wanted = wanted.where(tuple_(RentalRow.created_at, RentalRow.id) > after)
+    rows = await session.execute(wanted.order_by(RentalRow.created_at, RentalRow.id).limit(limit))
+    return [Queued(*row) for row in rows]
 
 
 async def find_doomed(
@@ -105,11 +156,13 @@ async def find_live(
     return rows.all()
 
 
-async def save_heartbeats(session: AsyncSession, rentals: Sequence[tuple[str, str]], *, at: datetime) -> None:
+async def save_heartbeats(
+    session: AsyncSession, rentals: Sequence[tuple[str, str]], *, at: datetime, status: str = "running"
+) -> None:
     """Note that these (account, rental) were well: one statement."""
     await session.execute(
         update(RentalRow)
-        .where(tuple_(RentalRow.account_id, RentalRow.id).in_(list(rentals)), RentalRow.status == "running")
+        .where(tuple_(RentalRow.account_id, RentalRow.id).in_(list(rentals)), RentalRow.status == status)
         .values(heartbeat_at=at)
         .execution_options(synchronize_session=False)
     )

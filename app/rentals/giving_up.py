@@ -14,6 +14,7 @@ from app.kit.reconcile import Round
 from app.rentals import queries
 from app.rentals.fencing import held_attempt
 from app.rentals.models import AttemptRow, RentalRow
+from app.rentals.queueing import requeue
 from app.rentals.runs import close_meter
 from app.rentals.states import PLACED, Stage, Status, move
 from app.rentals.tools import Tools
@@ -43,6 +44,7 @@ _SAYS_NOTHING = frozenset({"rate_limited", "startup_failed"})
 """Of the offer, to others: it was not tried, or it failed at a command that may itself be wrong."""
 OURS: frozenset[Reason] = frozenset({"provider_auth", "provider_quota"})
 """What is for us to mend, not for the cloud."""
+_MAY_COME_BACK = frozenset({"no_capacity", "provision_timeout"})
 _NOT_REPLACED = "The machine was taken back, and no other was to be had in time."
 
 
@@ -75,7 +77,9 @@ async def abandon(
         await _keep_away(session, tools, row, reason, at=at)
         if rental.status == Status.PROVISIONING:
             rental.next_at = at + timedelta(seconds=again_seconds)
-            told = {"attempt": row.number, "reason": reason, "message": message}
+            told: dict[str, object] = {"attempt": row.number, "reason": reason, "message": message}
+            if row.resuming_at is not None:  # what was on its disk goes with it
+                rental.disk_lost = told["disk_lost"] = True
             await move(session, rental, Status.PROVISIONING, stage=Stage.MATCHING, at=at, data=told)
         elif rental.status == Status.STOPPING and row.status == "gone" and rental.attempts == row.number:
             # It was stopped while the cloud was asked, and the cloud had nothing: no machine's end will tell of it.
@@ -105,6 +109,8 @@ async def fail(tools: Tools, this: Round, seen: RentalRow, reason: Reason, *, me
         rental = await queries.lock_rental(session, account_id=account_id, rental_id=rental_id)
         if rental is None or rental.status not in PLACED:
             return "moved_on"
+        if reason in _MAY_COME_BACK and await requeue(session, rental, reason=reason, at=at):
+            return "waits_again"
         if rental.interrupted_at is not None and reason != "startup_failed":
             reason, message = "interrupted_no_capacity", _NOT_REPLACED
         await close_meter(session, rental, end=at, at=at, because=reason)

@@ -63,6 +63,8 @@ class RentalRow(Base):
     deadline_at: Mapped[datetime]
     queued_until: Mapped[datetime | None]
     """How long it waits for something to rent; None for one that never waited."""
+    searched_before: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """How many attempts it had when it was last sent back to wait."""
     created_at: Mapped[datetime]
     running_at: Mapped[datetime | None]
     """When it first ran."""

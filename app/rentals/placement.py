@@ -27,7 +27,7 @@ from app.providers import (
     Rejected,
     Unauthorized,
 )
-from app.rentals import booting, finding, queries
+from app.rentals import booting, finding, queries, resuming
 from app.rentals.asking import Chosen, restored_wanted
 from app.rentals.fencing import held_attempt, held_rental, look_again
 from app.rentals.giving_up import OURS, Reason, abandon, fail
@@ -75,11 +75,8 @@ async def step(tools: Tools, this: Round, item: Item) -> str:
         return await _out_of_time(tools, this, rental, attempt)
     if attempt is None:
         return await _choose(tools, this, rental)
-    if attempt.status == "creating":
-        return await _look_for(tools, this, rental, attempt)
-    if attempt.status == "booting":
-        return await booting.boot(tools, this, rental, attempt)
-    return await booting.check(tools, this, rental, attempt)
+    further = {"creating": _look_for, "resuming": resuming.wake, "booting": booting.boot}
+    return await further.get(attempt.status, booting.check)(tools, this, rental, attempt)
 
 
 async def _choose(tools: Tools, this: Round, seen: RentalRow) -> str:
@@ -93,7 +90,7 @@ async def _choose(tools: Tools, this: Round, seen: RentalRow) -> str:
         chosen = await _next_listing(session, tools, rental, tried, at=at)
         if chosen is not None:
             attempt = await _intend(session, tools, rental, chosen, at=at)
-    if chosen is None and rental.interrupted_at is not None and not _is_hopeless(present_search(tried)):
+    if chosen is None and _lives_on(rental) and not _is_hopeless(present_search(rental, tried)):
         await look_again(tools, this, seen, at=at + timedelta(seconds=SEARCH_SECONDS))
         return "nothing_yet"
     if chosen is None:
@@ -104,9 +101,9 @@ async def _choose(tools: Tools, this: Round, seen: RentalRow) -> str:
 async def _next_listing(
     session: AsyncSession, tools: Tools, rental: RentalRow, attempts: Sequence[AttemptRow], *, at: datetime
 ) -> Chosen | None:
-    if not attempts:
+    searched = present_search(rental, attempts)
+    if not searched and rental.running_at is None:
         return Chosen.restored(rental.listing)
-    searched = present_search(attempts)
     if _is_hopeless(searched):
         return None
     ceiling = rental.rate + rental.rate * tools.limits.absorb_percent // 100
@@ -238,6 +235,11 @@ def order_for(tools: Tools, rental: RentalRow, attempt: AttemptRow) -> Order:
         ports=launch.ports,
         platform_public_key=tools.platform_key.public,
     )
+
+
+def _lives_on(rental: RentalRow) -> bool:
+    """Whether it ran before: then another machine is looked for until the deadline, also while nothing fits."""
+    return rental.interrupted_at is not None or rental.hibernated_at is not None
 
 
 def _is_hopeless(attempts: Sequence[AttemptRow]) -> bool:

@@ -15,11 +15,11 @@ INSERT_RENTAL: Final = """
 WITH made AS (
     INSERT INTO rentals (account_id, id, bucket, version, name, tags, created_by, status, stage, wanted, launch, sealed_env,
                          listing, rate, attempts, ssh_keys, keys_version, keys_applied, max_duration_seconds, max_spend,
-                         next_at, deadline_at, created_at, log_offset)
-    VALUES ($1, $2, $3, 1, $4, $5, $6, 'provisioning', 'matching', $7, $8, $9, $10, $11, 0, $12, 1, 0, $13, $14, $15, $16, $15, 0)
+                         deadline_at, created_at, log_offset, next_at, queued_until)
+    VALUES ($1, $2, $3, 1, $4, $5, $6, $19, $20, $7, $8, $9, $10, $11, 0, $12, 1, 0, $13, $14, $16, $15, 0, $21, $22)
 )
 INSERT INTO events (account_id, subject, seq, id, type, at, actor, data)
-VALUES ($1, $2, 1, $17, 'rental.provisioning', $15, $6, $18)
+VALUES ($1, $2, 1, $17, 'rental.' || $19, $15, $6, $18)
 """
 
 INSERT_SSH_KEY: Final = """

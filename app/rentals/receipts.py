@@ -67,7 +67,7 @@ class Receipt(Wire):
 
     object: Literal["receipt"] = "receipt"
     rental_id: str
-    family: str
+    family: str | None
     gpu_count: int
     rate: Rate
     running_at: TimeOut | None
@@ -100,9 +100,9 @@ async def receipt_of(session: AsyncSession, seen: Seen, query: ReceiptQuery, *, 
     shown = lines[: query.limit]
     return Receipt(
         rental_id=row.id,
-        family=seen.priced_by.family,
+        family=seen.priced_by.family or None,
         gpu_count=seen.priced_by.gpu_count,
-        rate=Rate.of(row.rate, seen.priced_by),
+        rate=Rate.of(row.rate, seen.priced_by, stopped=row.stopped_rate),
         running_at=row.running_at,
         ended_at=row.ended_at,
         settled_at=row.settled_at,

@@ -11,6 +11,12 @@ For each: which rows, which sentence becomes true, why twice is harmless, what i
   newer pulse. Never: a dead host is billed until its money ends.
 - checkpointing: on machines that are about to be taken back the customer's script has run, as far as time allowed, and
   the machine is doomed. Twice: the script runs once, the second waits for it. Never: no checkpoint, no other machine.
+- hibernating: rentals on their way into hibernation have a machine that is off, or run on. Twice: every write checks the
+  state it came from, a cloud is asked only while the machine runs. Never: the machine's hours are our cost.
+- dormant, one item a cloud: what hibernates is still there and off, or ends as ``host_lost``. Twice: a newer pulse.
+  Never: a lost disk is billed until its money ends.
+- waiting: queued rentals are placed as soon as something fits, the oldest first, or fail when their time is over. Twice:
+  every write checks the state it came from. Never: they wait, their hold is kept, nothing is billed.
 - sweeping, one item a cloud: no machine with our marker is without an owner. Twice: destroy is idempotent. Never: our cost.
 - tending: customers' keys on the machine equal the row's, the startup script's output is in the log. Twice: the same
   file, and pieces keyed by offset. Never: late keys, late logs.
@@ -27,7 +33,18 @@ import structlog
 from prometheus_client import Gauge
 
 from app.kit.reconcile import Reconciler, Round
-from app.rentals import destroying, interrupting, invariants, placement, stopping, sweeping, tending
+from app.rentals import (
+    destroying,
+    hibernating,
+    interrupting,
+    invariants,
+    placement,
+    stopping,
+    sweeping,
+    tending,
+    waiting,
+)
+from app.rentals.dormant import look_after
 from app.rentals.tools import Tools
 from app.rentals.watching import Watch, watch
 
@@ -45,6 +62,9 @@ def reconcilers(tools: Tools) -> list[Reconciler]:
         ending(tools),
         watching(tools),
         checkpointing(tools),
+        hibernation(tools),
+        dormancy(tools),
+        waitlist(tools),
         sweeps(tools),
         visits(tools),
         auditing(tools),
@@ -109,6 +129,40 @@ def checkpointing(tools: Tools) -> Reconciler:
         step=partial(interrupting.step, tools),
         concurrency=64,
         step_seconds_max=700.0,
+    )
+
+
+def hibernation(tools: Tools) -> Reconciler:
+    """What is to hibernate is turned off."""
+    return Reconciler(
+        name="hibernating",
+        every_seconds=0.5,
+        batch=200,
+        find=partial(hibernating.find, tools),
+        step=partial(hibernating.step, tools),
+        concurrency=16,
+    )
+
+
+def dormancy(tools: Tools) -> Reconciler:
+    """What hibernates is there."""
+    return Reconciler(
+        name="dormant",
+        every_seconds=60.0,
+        batch=100,
+        find=partial(_clouds, tools),
+        step=partial(look_after, tools),
+    )
+
+
+def waitlist(tools: Tools) -> Reconciler:
+    """What waits gets its turn."""
+    return Reconciler(
+        name="waiting",
+        every_seconds=2.0,
+        batch=200,
+        find=partial(waiting.find, tools, waiting.Hopeless()),
+        step=partial(waiting.step, tools),
     )
 
 

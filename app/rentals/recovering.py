@@ -19,10 +19,10 @@ SEARCH_SECONDS = 5
 _CHOICES = 64
 
 
-def present_search(attempts: Sequence[AttemptRow]) -> list[AttemptRow]:
-    """Return the attempts since the rental last ran: those that count for the search under way."""
+def present_search(rental: RentalRow, attempts: Sequence[AttemptRow]) -> list[AttemptRow]:
+    """Return the attempts since the rental last ran, or waited: those that count for the search under way."""
     ran = [attempt.number for attempt in attempts if attempt.live_at is not None]
-    return [attempt for attempt in attempts if attempt.number > max(ran, default=0)]
+    return [attempt for attempt in attempts if attempt.number > max(ran, default=rental.searched_before)]
 
 
 def last_lost(attempts: Sequence[AttemptRow]) -> AttemptRow | None:

@@ -18,6 +18,8 @@ from app.rentals import queries
 from app.rentals.asking import Ask, Chosen, restored_wanted, stored_wanted
 from app.rentals.errors import NoMatchingListings, PriceChanged, QuoteExpired
 from app.rentals.models import QuoteRow, RentalRow
+from app.rentals.queueing import wished
+from app.rentals.states import Stage, Status
 
 QUOTE_SECONDS = 60
 ALTERNATIVES = 5
@@ -33,6 +35,8 @@ class Requested:
     rate: int
     held: int
     at: datetime
+    queued_until: datetime | None = None
+    """Where nothing fits yet: how long it waits for something."""
 
 
 async def quote(
@@ -97,11 +101,19 @@ async def request(
 ) -> Requested:
     """Begin a rental: choose the cheapest match (or the quoted one), hold an hour, write the row for placement.
 
+    Where nothing fits and the caller waits, an hour at the highest price is held, and the row is for the waitlist.
+
     Raises:
-        NoMatchingListings: nothing on offer fits.
+        NoMatchingListings: nothing on offer fits, and the caller does not wait.
         InsufficientBalance, WalletLocked: of the wallet; nothing was written.
     """
-    chosen = quoted or await _cheapest(session, ask.wanted, at=at)
+    chosen, queued_until = quoted, None
+    try:
+        chosen = chosen or await _cheapest(session, ask.wanted, at=at)
+    except NoMatchingListings:
+        if ask.wait_seconds is None:
+            raise
+        chosen, queued_until = wished(ask.wanted), at + timedelta(seconds=ask.wait_seconds)
     rate = chosen.all_in_micros_per_hour
     await wallet.hold(
         session,
@@ -112,7 +124,8 @@ async def request(
         actor=actor,
         max_spend=ask.max_spend,
     )
-    made = Requested(rental_id, chosen, rate, rate if ask.max_spend is None else min(rate, ask.max_spend), at)
+    held = rate if ask.max_spend is None else min(rate, ask.max_spend)
+    made = Requested(rental_id, chosen, rate, held, at, queued_until)
     await _insert(
         session,
         ask,
@@ -162,7 +175,13 @@ async def _insert(
     actor: str,
     deadline_at: datetime,
 ) -> None:
-    told = {"family": made.chosen.family, "provider": made.chosen.provider, "rate_micros_per_hour": made.rate}
+    waits = made.queued_until is not None
+    status, stage = (Status.QUEUED, None) if waits else (Status.PROVISIONING, Stage.MATCHING)
+    told = {
+        "family": made.chosen.family or None,
+        "provider": made.chosen.provider or None,
+        "rate_micros_per_hour": made.rate,
+    }
     await driver(session).execute(
         queries.INSERT_RENTAL,
         account_id,
@@ -183,4 +202,8 @@ async def _insert(
         deadline_at,
         EventId.new(),
         json.dumps(told),
+        status,
+        stage,
+        made.queued_until or made.at,
+        made.queued_until,
     )

@@ -56,14 +56,26 @@ class Rate(Wire):
     """The rate, locked for the whole rental whatever listing it is placed on."""
 
     per_hour: MoneyOut
+    """What an hour costs now: while it hibernates, that of its disk."""
     locked: Literal[True] = True
     components: RateComponents
+    running_per_hour: MoneyOut
+    """What an hour costs while it runs."""
+    stopped_per_hour: MoneyOut | None
+    """What an hour of hibernation costs; null where it can't hibernate, or is not known to yet."""
 
     @classmethod
-    def of(cls, rate: int, chosen: Chosen) -> Rate:
+    def of(cls, rate: int, chosen: Chosen, *, stopped: int | None = None) -> Rate:
         """Return a rate with its parts, by the listing that it was taken from."""
         disk = min(chosen.disk_micros_per_hour, rate)
-        return cls(per_hour=rate, components=RateComponents(gpu=rate - disk, disk=disk))
+        parts = RateComponents(gpu=rate - disk, disk=disk)
+        return cls(per_hour=rate, components=parts, running_per_hour=rate, stopped_per_hour=stopped)
+
+    @classmethod
+    def of_hibernation(cls, rate: int, *, stopped: int) -> Rate:
+        """Return the rate of a rental whose machine is off."""
+        parts = RateComponents(gpu=0, disk=stopped)
+        return cls(per_hour=stopped, components=parts, running_per_hour=rate, stopped_per_hour=stopped)
 
 
 class Reserve(Wire):
@@ -153,10 +165,12 @@ class Rental(Wire):
         | None
     )
     status_reason: str | None
-    family: str
+    family: str | None
+    """Null while it waits for any family with enough memory."""
     gpu_count: int
-    region: Region
-    provider: str
+    region: Region | None
+    """Null while it waits for something to rent; so is the provider."""
+    provider: str | None
     spot: bool
     template: str | None
     image: str
@@ -169,6 +183,12 @@ class Rental(Wire):
     """How often its machine was taken back."""
     interrupted_at: TimeOut | None
     """Since when another machine is looked for; null once it runs again."""
+    hibernated_at: TimeOut | None
+    """Since when its machine is off; null once it runs again."""
+    disk_lost: bool
+    """Whether what was on the disk was lost, since it could not be resumed on its own machine."""
+    queued_until: TimeOut | None
+    """How long it waits for something to rent; null for one that never waited."""
     ssh: Ssh | None
     endpoints: list[Endpoint]
     rate: Rate

@@ -1,6 +1,6 @@
 """The states of a rental: the whole table of allowed moves, and the one function that makes them.
 
-    queued ─► provisioning ─► running ─► stopping ─► stopped
+    queued ◄► provisioning ─► running ─► stopping ─► stopped
                   │ ▲ ▲         │ │
                   │ │ └── interrupted            the machine was taken back: not billed, another is looked for
                   │ └── hibernated ◄── hibernating     off, its disk kept; resuming is provisioning again
@@ -58,7 +58,7 @@ class Stage(StrEnum):
 
 MOVES: Final[Mapping[Status, frozenset[Status]]] = {
     Status.QUEUED: frozenset({Status.PROVISIONING, Status.STOPPED, Status.FAILED}),
-    Status.PROVISIONING: frozenset({Status.RUNNING, Status.STOPPING, Status.STOPPED, Status.FAILED}),
+    Status.PROVISIONING: frozenset({Status.QUEUED, Status.RUNNING, Status.STOPPING, Status.STOPPED, Status.FAILED}),
     Status.RUNNING: frozenset({Status.INTERRUPTED, Status.HIBERNATING, Status.STOPPING, Status.FAILED}),
     Status.INTERRUPTED: frozenset({Status.PROVISIONING, Status.STOPPING, Status.STOPPED, Status.FAILED}),
     Status.HIBERNATING: frozenset({Status.HIBERNATED, Status.RUNNING, Status.STOPPING, Status.FAILED}),

@@ -51,7 +51,8 @@ class Seen:
     @property
     def priced_by(self) -> Chosen:
         """The listing that the rate was taken from: the first one tried."""
-        return Chosen.restored(self.attempts[0].listing if self.attempts else self.row.listing)
+        since = self.row.searched_before  # what waited again has another rate than it had
+        return Chosen.restored(self.attempts[since].listing if len(self.attempts) > since else self.row.listing)
 
 
 async def see(session: AsyncSession, rows: Sequence[RentalRow], *, account_id: AccountId) -> list[Seen]:
@@ -122,9 +123,12 @@ def rental_view(seen: Seen, *, at: datetime) -> Rental:
         **_launched(row.launch),
         interruptions=row.interruptions,
         interrupted_at=row.interrupted_at,
+        hibernated_at=row.hibernated_at,
+        disk_lost=row.disk_lost,
+        queued_until=row.queued_until,
         ssh=_ssh(connection),
         endpoints=_endpoints(connection),
-        rate=Rate.of(row.rate, seen.priced_by),
+        rate=_rate(seen),
         reserve=Reserve(held=meter.held, remaining=meter.held - accrued, funded_until=meter.funded_until),
         cost=Cost(
             billed_seconds=meter.billable(until),
@@ -138,7 +142,7 @@ def rental_view(seen: Seen, *, at: datetime) -> Rental:
         attempts=[Attempt.of(attempt) for attempt in seen.attempts],
         failure=None if row.failure is None else Failure(**row.failure),
         end_reason=row.end_reason,
-        actions=list(ACTIONS[Status(row.status)]),
+        actions=[*ACTIONS[Status(row.status)], *_hibernation(row)],
         created_at=row.created_at,
         running_at=row.running_at,
         ended_at=row.ended_at,
@@ -151,13 +155,16 @@ def new_rental_view(made: Requested, ask: Ask, *, created_by: str) -> Rental:
     return Rental(
         id=made.rental_id,
         name=ask.name,
-        status="provisioning",
-        stage=Stage.MATCHING.value,
+        status="provisioning" if made.queued_until is None else "queued",
+        stage=Stage.MATCHING.value if made.queued_until is None else None,
         status_reason=None,
         **_hardware(made.chosen),
         **_launched(ask.launch.stored()),
         interruptions=0,
         interrupted_at=None,
+        hibernated_at=None,
+        disk_lost=False,
+        queued_until=made.queued_until,
         ssh=None,
         endpoints=[],
         rate=Rate.of(made.rate, made.chosen),
@@ -169,7 +176,7 @@ def new_rental_view(made: Requested, ask: Ask, *, created_by: str) -> Rental:
         attempts=[],
         failure=None,
         end_reason=None,
-        actions=list(ACTIONS[Status.PROVISIONING]),
+        actions=list(ACTIONS[Status.PROVISIONING if made.queued_until is None else Status.QUEUED]),
         created_at=made.at,
         running_at=None,
         ended_at=None,
@@ -197,12 +204,23 @@ def meter_view(row: RentalRow, hold: HoldView, *, at: datetime) -> MeterView:
     )
 
 
+def _rate(seen: Seen) -> Rate:
+    row = seen.row
+    if row.status == Status.HIBERNATED and row.stopped_rate is not None:
+        return Rate.of_hibernation(row.rate, stopped=row.stopped_rate)
+    return Rate.of(row.rate, seen.priced_by, stopped=row.stopped_rate)
+
+
+def _hibernation(row: RentalRow) -> tuple[str, ...]:
+    return ("hibernate",) if row.status == Status.RUNNING and row.stopped_rate is not None else ()
+
+
 def _hardware(chosen: Chosen) -> dict[str, Any]:
     return {
-        "family": chosen.family,
+        "family": chosen.family or None,
         "gpu_count": chosen.gpu_count,
-        "region": Region.of(chosen),
-        "provider": chosen.provider,
+        "region": Region.of(chosen) if chosen.region_id else None,
+        "provider": chosen.provider or None,
         "spot": chosen.spot,
     }
 

@@ -19,6 +19,7 @@ from app.web.schemas import DecimalIn, Lines, Name, PositiveMoneyIn, Text, Wire
 YEAR_SECONDS: Final = 365 * 24 * 3600
 ENV_BYTES_MAX: Final = 32 * 1024
 KEYS_MAX: Final = 50
+WAIT_SECONDS_MAX: Final = 7 * 86_400
 _ENV_ENTRIES_MAX = 100
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _SSH_PORT = 22
@@ -141,6 +142,8 @@ class RentalCreate(InterruptionWishes, ListingWishes):
     tags: Tags = Field(default_factory=dict)
     max_duration_seconds: Seconds | None = None
     max_spend: PositiveMoneyIn | None = None
+    wait_seconds: Annotated[int, Field(ge=60, le=WAIT_SECONDS_MAX)] | None = None
+    """Where nothing fits now, wait so long for something; an hour at ``max_price_per_hour`` is held meanwhile."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -148,6 +151,8 @@ class RentalCreate(InterruptionWishes, ListingWishes):
             _check_hardware(self)
         elif self.model_fields_set & set(ListingWishes.model_fields):
             raise ValueError("with quote_id, what the listing must have is not said again")
+        if self.wait_seconds is not None and self.max_price_per_hour is None:
+            raise ValueError("takes wait_seconds only beside max_price_per_hour, which is held while it waits")
         if self.template is not None and self.image is not None:
             raise ValueError("takes template or image, not both")
         if self.ssh_key_ids is not None and self.ssh_public_keys is not None:

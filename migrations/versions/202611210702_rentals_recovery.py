@@ -21,6 +21,7 @@ def upgrade() -> None:
     op.execute("""
         ALTER TABLE rentals
             ADD COLUMN queued_until TIMESTAMPTZ,
+            ADD COLUMN searched_before INTEGER NOT NULL DEFAULT 0,
             ADD COLUMN run_since TIMESTAMPTZ,
             ADD COLUMN ran_seconds BIGINT NOT NULL DEFAULT 0,
             ADD COLUMN interruptions INTEGER NOT NULL DEFAULT 0,
@@ -72,6 +73,7 @@ def downgrade() -> None:
     op.execute("""
         ALTER TABLE rentals
             DROP COLUMN queued_until,
+            DROP COLUMN searched_before,
             DROP COLUMN run_since,
             DROP COLUMN ran_seconds,
             DROP COLUMN interruptions,
