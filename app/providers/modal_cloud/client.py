@@ -24,6 +24,8 @@ _LIFE_MAX = timedelta(days=1)
 _HOURLY = timedelta(days=2)
 """Periods up to this length are reported by the hour, longer ones by the day."""
 _AT_ONCE = 8
+_BUILD_SECONDS = 10.0
+"""When to look again for an image that is being built."""
 
 
 class ModalClient:
@@ -61,11 +63,14 @@ class ModalClient:
         return await self._attempt("create", make, sent=sent, seconds=2 * self._options.total_seconds)
 
     async def _prepared(self, spec: Spec) -> Any:  # noqa: ANN401 - the SDK's image
+        limit = asyncio.timeout(self._options.total_seconds)
         try:
-            async with asyncio.timeout(self._options.total_seconds):
+            async with limit:
                 return await self._sdk.prepare(spec)
         except TimeoutError as error:
-            raise Unavailable("the image is not built yet") from error
+            if limit.expired():  # it may take minutes the first time
+                raise RateLimited("the image is not built yet", retry_after_seconds=_BUILD_SECONDS) from error
+            raise
 
     async def get(self, sandbox_id: str) -> Facts:
         """Return a sandbox, ended or not."""

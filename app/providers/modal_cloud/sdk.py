@@ -24,6 +24,8 @@ from app.providers.wire import ANSWER_MAX_BYTES, WireOptions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PAGES_MAX = 5_000
+_TUNNEL_SECONDS = 0.5
+"""How long the cloud may wait for a container's ways in. Not 0, which is the same as not saying."""
 
 
 class Sdk:
@@ -85,7 +87,10 @@ class Sdk:
 
     async def find_by_name(self, name: str) -> str:
         """Return the id of the living sandbox with a name."""
-        request = _pb().SandboxGetFromNameRequest(app_name=self._app_name, sandbox_name=name)
+        environment = _module("modal._object")._get_environment_name(None)  # noqa: SLF001 - as above
+        request = _pb().SandboxGetFromNameRequest(
+            app_name=self._app_name, sandbox_name=name, environment_name=environment
+        )
         impl = _module("modal.sandbox._impl_v1").SandboxImplV1
         return str((await impl.lookup_by_name(await self._connected(), request)).sandbox_id)
 
@@ -98,7 +103,7 @@ class Sdk:
         tags = await sandbox.get_tags()
         tunnels: Mapping[int, Any] = {}
         with suppress(_module("modal.exception").SandboxTimeoutError):
-            tunnels = await sandbox.tunnels(0)
+            tunnels = await sandbox.tunnels(_TUNNEL_SECONDS)
         return Facts(sandbox_id, tags, 0, tunnels={port: tunnel.tcp_socket for port, tunnel in tunnels.items()})
 
     async def sandboxes(

@@ -10,7 +10,16 @@ from datetime import timedelta
 import pytest
 
 from app.kit.clock import SystemClock
-from app.providers import Gone, MachineStatus, NoCapacity, OutcomeUnknown, QuotaExceeded, Rejected, Unavailable
+from app.providers import (
+    Gone,
+    MachineStatus,
+    NoCapacity,
+    OutcomeUnknown,
+    QuotaExceeded,
+    RateLimited,
+    Rejected,
+    Unavailable,
+)
 from app.sandbox import Fault, Sandbox, SandboxConfig
 
 numbers = itertools.count(1)
@@ -131,7 +140,7 @@ async def test_an_image_is_built_once_and_on_while_nobody_waits(adapters, modal_
     modal = adapters(options=replace(impatient, first_byte_seconds=5))
     order = fresh(image=f"ubuntu:{next(numbers)}")
     modal_sandbox.faults.add(Fault("slow", operation="images", provider="modal", seconds=0.8))
-    with pytest.raises(Unavailable, match="not built yet"):
+    with pytest.raises(RateLimited, match="not built yet"):
         await modal.create(order)
     before = sent(modal_sandbox, "ImageGetOrCreate")
     await asyncio.sleep(0.8)
