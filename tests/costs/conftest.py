@@ -14,6 +14,7 @@ from app.kit.vault import Vault
 from app.providers import LambdaProvider, VastProvider
 from app.rentals import Tools
 from app.sandbox import Sandbox, SandboxConfig
+from tests.costs.shells import answering_in
 from tests.rentals.conftest import FAST, LIMITS, HandClock, Stage, platform_key
 
 __all__ = ["platform_key"]
@@ -50,7 +51,16 @@ async def stage(fresh_databases: Any, platform_key: Any, at: Any) -> AsyncIterat
             api_key=config.lambda_key, base_url=sandbox.url, options=FAST, ssh_port=sandbox.config.ssh_port
         ),
     }
-    tools = Tools(fresh_databases.worker, clouds, platform_key, Vault(b"test"), clock, "testtest", LIMITS)
+    tools = Tools(
+        fresh_databases.worker,
+        clouds,
+        platform_key,
+        Vault(b"test"),
+        clock,
+        "testtest",
+        LIMITS,
+        open_shell=answering_in(sandbox),
+    )
     made = Stage(fresh_databases, sandbox, tools, clock)
     await made.take_leases()
     await made.refresh()
