@@ -10,7 +10,7 @@ import asyncssh
 import httpx
 import pytest
 
-from app.providers import LambdaProvider, Order, Provider, RunpodProvider, VastProvider, WireOptions
+from app.providers import HyperstackProvider, LambdaProvider, Order, Provider, RunpodProvider, VastProvider, WireOptions
 
 FAST = WireOptions(connect_seconds=1, first_byte_seconds=1, total_seconds=2, first_retry_seconds=0.01, pace_factor=0)
 
@@ -90,3 +90,15 @@ async def lambda_(cloud: Scripted, public_key: str) -> AsyncIterator[Provider]:
 async def runpod(cloud: Scripted) -> AsyncIterator[Provider]:
     async with httpx.AsyncClient(transport=httpx.MockTransport(cloud)) as client:
         yield RunpodProvider(api_key="k", base_url="http://runpod.test", client=client, options=FAST)
+
+
+@pytest.fixture
+async def hyperstack(cloud: Scripted, public_key: str) -> AsyncIterator[Provider]:
+    environment = {"id": 1, "name": "default-CANADA-1", "region": "CANADA-1"}
+    key = {"id": 7, "name": "platform-key", "public_key": public_key, "environment": environment}
+    image = {"name": "Ubuntu Server 22.04 LTS R535 CUDA 12.2"}
+    cloud.on("GET", "/v1/core/environments", httpx.Response(200, json={"environments": [environment]}))
+    cloud.on("GET", "/v1/core/keypairs", httpx.Response(200, json={"keypairs": [key]}))
+    cloud.on("GET", "/v1/core/images", httpx.Response(200, json={"images": [{"images": [image]}]}))
+    async with httpx.AsyncClient(transport=httpx.MockTransport(cloud)) as client:
+        yield HyperstackProvider(api_key="k", base_url="http://hyperstack.test/v1", client=client, options=FAST)

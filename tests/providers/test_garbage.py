@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from app.providers import (
     Gone,
+    HyperstackProvider,
     LambdaProvider,
     NoCapacity,
     NotYet,
@@ -38,7 +39,7 @@ RAISES = {
     "list_machines": ALWAYS,
     "get_machine": (*ALWAYS, Gone),
     "stop": (*ALWAYS, Gone, NotYet, OutcomeUnknown, Unsupported),
-    "hibernate": (Unsupported,),
+    "hibernate": (*ALWAYS, Gone, NotYet, OutcomeUnknown, Unsupported),
     "resume": (*ALWAYS, Gone, NotYet, NoCapacity, QuotaExceeded, OutcomeUnknown, Unsupported),
     "destroy": (*ALWAYS, NotYet, OutcomeUnknown),
     "ensure_ssh_key": (*ALWAYS, Rejected, OutcomeUnknown),
@@ -73,6 +74,21 @@ WORDS = st.sampled_from(
         "GB)",
         "gpu_1x_h100_pcie",
         "us-east-1",
+        "ACTIVE",
+        "HIBERNATED",
+        "SHUTOFF",
+        "DELETED",
+        "ATTACHED",
+        "default-CANADA-1",
+        "CANADA-1",
+        "H100-80G-PCIe",
+        "n3-H100x1",
+        "bad_request",
+        "already_exist",
+        "not_found",
+        "0.50",
+        "2026-01-01T00:00:00",
+        "Ubuntu Server 22.04 LTS R535 CUDA 12.2",
         "RUNNING",
         "EXITED",
         "NVIDIA L4",
@@ -139,6 +155,39 @@ KEYS = st.sampled_from(
         "end",
         "amount",
         "gpu_1x_h100_pcie",
+        "error_reason",
+        "environments",
+        "keypairs",
+        "images",
+        "environment",
+        "region",
+        "region_name",
+        "instance",
+        "gpu_count",
+        "stock_available",
+        "features",
+        "no_hibernation",
+        "flavors",
+        "stocks",
+        "models",
+        "model",
+        "configurations",
+        "1x",
+        "floating_ip",
+        "floating_ip_status",
+        "security_rules",
+        "port_range_min",
+        "port_range_max",
+        "direction",
+        "created_at",
+        "billing_history_vm",
+        "billing_history_vm_details",
+        "billing_history",
+        "attributes",
+        "metrics",
+        "infrahub_id",
+        "resource_name",
+        "incurred_bill",
         "pods",
         "gpus",
         "runtime",
@@ -195,7 +244,7 @@ RETRY_AFTER = st.sampled_from(["0", "5", "1e9", "soon", "-1", "9" * 400, "Sun, 0
 ANSWERS = st.tuples(STATUSES, BODIES, RETRY_AFTER)
 
 
-BUILDS = [VastProvider, LambdaProvider, RunpodProvider]
+BUILDS = [VastProvider, LambdaProvider, RunpodProvider, HyperstackProvider]
 SPARING = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 
@@ -225,7 +274,11 @@ async def _ask(public_key, build, operation, answers) -> None:
         status, body, retry_after = waiting.pop(0) if len(waiting) > 1 else waiting[0]
         return httpx.Response(status, content=body, headers={"Retry-After": retry_after})
 
-    offers = {VastProvider: "1001", LambdaProvider: "gpu_1x_h100_pcie:us-east-1"}
+    offers = {
+        VastProvider: "1001",
+        LambdaProvider: "gpu_1x_h100_pcie:us-east-1",
+        HyperstackProvider: "n3-H100x1:CANADA-1",
+    }
     offer = offers.get(build, "SECURE:US-KS-2:1:NVIDIA L4")
     order = Order(
         marker="own-1",

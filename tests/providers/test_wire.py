@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+import httpx
 import pytest
 
 from app.providers.errors import (
@@ -271,3 +272,18 @@ async def test_the_key_travels_in_its_header_and_bodies_are_json():
     assert b"authorization: bearer secret\r\n" in sent
     assert b"content-type: application/json\r\n" in sent
     assert sent.endswith(b'{"a": 1}')
+
+
+async def test_a_cloud_may_want_its_key_bare_in_a_header_of_its_own():
+    heads: list[httpx.Headers] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        heads.append(request.headers)
+        return httpx.Response(200, json={})
+
+    dialect = Dialect("cloud", lambda _call, _reply: None, {}, key_header="api_key")
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        wire = Wire(dialect, base_url="http://x.test", api_key="secret", client=client, options=WireOptions())
+        await wire.read(READ, mapping)
+    assert heads[0]["api_key"] == "secret"
+    assert "Authorization" not in heads[0]

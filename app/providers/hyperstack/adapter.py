@@ -30,6 +30,7 @@ from app.providers.hyperstack.images import choose_image, image_names
 from app.providers.hyperstack.market import flavors_of, parse_offer, parse_prices, parse_stocks, split_offer_id
 from app.providers.hyperstack.parsing import (
     Booked,
+    EnvironmentKey,
     cost_line,
     marker_of,
     parse_booked,
@@ -190,7 +191,9 @@ class HyperstackProvider:
     async def remove_ssh_key(self, key_id: str) -> None:
         """Remove a key from every environment that has it."""
         self._environments.forget()
-        keys = await self._environments.keys("remove_ssh_key")
+        keys: list[EnvironmentKey] = []
+        with suppress(Gone):
+            keys = await self._environments.keys("remove_ssh_key")
         material = {one.key for one in keys if one.key_id == key_id}
         for one in keys:
             if one.key in material:
