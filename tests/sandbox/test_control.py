@@ -51,7 +51,7 @@ async def test_offers_are_withdrawn_repriced_and_restored(vast):
     assert (await vast.cheapest())["dph_base"] == pytest.approx(offer["dph_base"] / 2)
     assert (await vast.http.post("/_sandbox/offers/7/withdraw")).status_code == 404
     told = (await vast.http.get("/_sandbox/offers")).json()["offers"]
-    assert {row["provider"] for row in told} == {"vast", "lambda"}
+    assert {row["provider"] for row in told} >= {"vast", "lambda", "runpod"}
 
 
 async def test_rate_limits_hold_once_switched_on(vast, lambda_):
