@@ -20,6 +20,7 @@ _ELSEWHERE = {
     "launch_success_ppm": "h.launch_success_ppm",
     "provision_seconds_p50": "h.provision_seconds_p50",
     "interruptions_per_hour_ppm": "h.interruptions_per_hour_ppm",
+    "tries_permille": "COALESCE(h.tries_permille, 1000) AS tries_permille",
 }
 LISTING_COLUMNS = ", ".join(_ELSEWHERE.get(name, f"l.{name}") for name in LISTING_FIELDS)
 LISTING_JOINS = (

@@ -42,10 +42,16 @@ class Listing(ListingValues):
     launch_success_ppm: int | None
     provision_seconds_p50: int | None
     interruptions_per_hour_ppm: int | None
+    tries_permille: int
+    """How many launches a machine of its like takes, in thousandths; 1000 as long as none has failed."""
 
     def all_in(self, disk_gb: int) -> int:
         """Return micro-dollars per hour for the whole listing with so much disk."""
         return all_in_micros_per_hour(self.price_micros_per_hour, self.disk_micros_per_gb_month, disk_gb)
+
+    def expected(self, disk_gb: int) -> int:
+        """Return the all-in price times the tries that a launch takes: what listings without a commitment are ranked by."""
+        return -(-self.all_in(disk_gb) * self.tries_permille // 1000)
 
     def is_available(self, at: datetime) -> bool:
         """Return whether it may be quoted: not gone, provider not paused and heard of lately, no sheet out of date."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from app.catalog.families import match_family
@@ -89,6 +90,7 @@ class ListingValues:
 _OURS = {"interconnect", "architecture", "region_id", "region_name", "country"}
 _AS_TOLD = sorted({field.name for field in fields(ListingValues)} & {field.name for field in fields(Offer)} - _OURS)
 """What is taken over from an offer as it is."""
+_told = attrgetter(*_AS_TOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ def normalise(offer: Offer) -> ListingValues | LeftOut:
         return LeftOut.UNKNOWN_FAMILY
     interconnect = match.interconnect or (offer.interconnect if offer.interconnect in match.family.forms else None)
     region = normalise_region(offer.region_id, offer.region_name, offer.country)
-    as_told: dict[str, Any] = {name: getattr(offer, name) for name in _AS_TOLD}
+    as_told: dict[str, Any] = dict(zip(_AS_TOLD, _told(offer), strict=True))
     return ListingValues(
         **as_told,
         id=listing_id(offer.provider, offer.offer_id, spot=offer.spot),
@@ -161,8 +163,8 @@ def cuda_rank(version: str | None) -> int | None:
 
 
 def _is_well_formed(offer: Offer) -> bool:
-    texts = (offer.provider, offer.offer_id, offer.gpu_name, offer.architecture)
-    more_texts = (offer.host_id or "", offer.cuda_max or "")
+    named = (offer.provider, offer.offer_id, offer.gpu_name, offer.architecture)
+    texts = (*named, offer.host_id or "", offer.cuda_max or "")
     figures = (
         offer.egress_micros_per_gb,
         offer.stopped_micros_per_hour,
@@ -173,8 +175,9 @@ def _is_well_formed(offer: Offer) -> bool:
         offer.inet_down_mbps,
     )
     return (
-        all(texts)
-        and all(len(text) <= _TEXT_MAX and text.isprintable() for text in (*texts, *more_texts))
+        all(named)
+        and max(map(len, texts)) <= _TEXT_MAX
+        and "".join(texts).isprintable()
         and all(figure is None or 0 <= figure <= _FIGURE_MAX for figure in figures)
         and 1 <= offer.gpu_count <= GPU_COUNT_MAX
         and 0 < offer.vram_mib <= _FIGURE_MAX

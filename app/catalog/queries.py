@@ -37,11 +37,15 @@ class Sort(StrEnum):
     """Orders of a list; the best comes first, ties by id."""
 
     PRICE = "price"
+    EXPECTED = "expected"
+    """Price times the tries that a launch takes."""
     RELIABILITY = "reliability"
     PROVISION_TIME = "provision_time"
 
 
 _SORT_KEYS = {
+    Sort.PRICE: "{price}",
+    Sort.EXPECTED: "({price} * COALESCE(h.tries_permille, 1000) + 999) / 1000",
     Sort.RELIABILITY: "-COALESCE(l.reliability_ppm, -1)",
     Sort.PROVISION_TIME: f"COALESCE(h.provision_seconds_p50, {_LAST})",
 }
@@ -125,7 +129,9 @@ async def list_listings(
     """Return available listings that fit, best first, beginning behind ``after`` (a sort key and an id)."""
     parameters = Parameters()
     where = listing_conditions(wanted, parameters, at=at)
-    key = _SORT_KEYS.get(sort) or all_in_sql(parameters.bind(wanted.disk_gb, "bigint"))
+    key = _SORT_KEYS[sort]
+    if "{price}" in key:
+        key = key.format(price=all_in_sql(parameters.bind(wanted.disk_gb, "bigint")))
     if after:
         where += f" AND ({key}, l.id) > ({parameters.bind(after[0], 'bigint')}, {parameters.bind(after[1], 'text')})"
     rows = await driver(session).fetch(

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Literal
 
 import structlog
@@ -31,6 +32,7 @@ _ERROR_MAX = 300
 _TYPES = {"str": "text", "bool": "boolean", "int": "bigint", "datetime": "timestamptz"}
 _COLUMNS = tuple(item.name for item in fields(ListingValues))
 _NAMES = ", ".join(_COLUMNS)
+_values = attrgetter(*_COLUMNS)
 _ARRAYS = ", ".join(
     f"${number}::{_TYPES[str(item.type).partition(' ')[0]]}[]"
     for number, item in enumerate(fields(ListingValues), start=3)
@@ -119,7 +121,7 @@ async def _lock_older_state(session: AsyncSession, provider: str, *, at: datetim
 
 
 async def _write_listings(session: AsyncSession, provider: str, answer: Normalised, *, at: datetime) -> tuple[int, int]:
-    arrays = [[getattr(listing, name) for listing in answer.listings] for name in _COLUMNS]
+    arrays = list(zip(*map(_values, answer.listings), strict=True)) or [()] * len(_COLUMNS)
     row = await driver(session).fetchrow(_UPSERT, at, provider, *arrays)
     return (row["written"], row["gone"]) if row else (0, 0)
 

@@ -127,6 +127,8 @@ class ListingOut(Wire):
     spot: bool
     price_per_hour: MoneyOut
     """All-in with ``disk_gb``."""
+    expected_price_per_hour: MoneyOut
+    """The price times the launches that a machine takes there, measured: what the choice goes by, and nothing charged."""
     disk_gb: int
     components: ComponentsOut
     min_commitment_seconds: int
@@ -166,6 +168,7 @@ class ListingOut(Wire):
             region=RegionOut(id=listing.region_id, name=listing.region_name, country=listing.country),
             spot=listing.spot,
             price_per_hour=price,
+            expected_price_per_hour=listing.expected(disk_gb),
             disk_gb=disk_gb,
             components=_components(listing),
             min_commitment_seconds=listing.min_commitment_seconds,

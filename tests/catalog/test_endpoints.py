@@ -100,6 +100,23 @@ async def test_a_listing_shows_its_price_all_in_and_what_it_is_made_of(market, c
     assert dearer["price_per_hour"] == "0.55"
 
 
+async def test_listings_say_by_what_they_are_chosen_and_are_sorted_by_it(
+    worker, client, cloud, make_cloud, refresh, make_offer
+):
+    await refresh(worker, cloud, [make_offer(price_micros_per_hour=300_000)])
+    await refresh(worker, make_cloud("p2"), [make_offer(provider="p2", price_micros_per_hour=320_000)])
+    async with worker.begin_unscoped() as session:
+        await driver(session).execute(
+            "INSERT INTO machine_health VALUES ('vast', 'rtx-4090', false, 30, 900000, 60, NULL, 1500)"
+        )
+    by_price = (await client.get("/v1/listings")).json()["data"]
+    by_choice = (await client.get("/v1/listings", params={"sort": "expected"})).json()["data"]
+    assert [item["provider"] for item in by_price] == ["vast", "p2"]
+    assert [(item["provider"], item["expected_price_per_hour"]) for item in by_choice] == [
+        ("p2", "0.324167"), ("vast", "0.456251"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "listing_id", ["lst_00000000000000000000000000", "nonsense", "rent_00000000000000000000000000"]
 )
