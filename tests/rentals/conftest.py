@@ -24,9 +24,10 @@ from app.rentals import Limits, PlatformKey, Tools, stopping
 from app.rentals.asking import Ask
 from app.rentals.launching import BUILT_IN, DEFAULT_TEMPLATE
 from app.rentals.models import AttemptRow, RentalRow
-from app.rentals.reconcilers import destroying_machines, ending, placing, sweeps, visits, watching
+from app.rentals.reconcilers import checkpointing, destroying_machines, ending, placing, sweeps, visits, watching
 from app.rentals.requesting import Requested, request
 from app.sandbox import Sandbox, SandboxConfig
+from tests.rentals.dying import victim
 
 FAST = WireOptions(connect_seconds=2, first_byte_seconds=2, total_seconds=4, pace_factor=0)
 LIMITS = Limits(
@@ -92,6 +93,7 @@ class Stage:
             await self.run(placing)
             await self.run(destroying_machines)
             await self.run(ending)
+            await self.run(checkpointing)
             self.clock.advance(1)
             await asyncio.sleep(0.02)
         raise AssertionError("it did not come about")
@@ -109,7 +111,7 @@ class Stage:
         async def rested() -> bool:
             async with self.databases.worker.begin_unscoped() as session:
                 moving = await session.scalars(
-                    select(RentalRow.id).where(RentalRow.status.in_(["provisioning", "stopping"]))
+                    select(RentalRow.id).where(RentalRow.status.in_(["provisioning", "interrupted", "stopping"]))
                 )
                 doomed = await session.scalars(
                     select(AttemptRow.marker).where(AttemptRow.status.not_in(["gone", "live"]))
@@ -205,4 +207,4 @@ async def _stage(databases: Any, key: PlatformKey, at: datetime) -> AsyncIterato
     await sandbox.aclose()
 
 
-__all__ = ["Stage", "sweeps", "visits", "watching"]
+__all__ = ["Stage", "sweeps", "victim", "visits", "watching"]

@@ -16,7 +16,7 @@ from app.kit.ids import AccountId
 from app.ledger import invariants as ledger_invariants
 from app.topups import Stripe, TopupTools
 from app.wallet import invariants as wallet_invariants
-from tests.rentals.test_crashes import keep_for_ever, stepped
+from tests.rentals.dying import keep_for_ever, stepped
 
 VICTIM = "victim"
 
