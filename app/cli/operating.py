@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli.cost_commands import add_cost_commands
 from app.cli.errors import CliError, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def add_operator_commands(app: typer.Typer) -> None:
     for command in (up, api, worker, sandbox, migrate):
         app.command()(command)
     app.command(hidden=True)(openapi)
+    add_cost_commands(admin)
     app.add_typer(admin, name="admin")
 
 

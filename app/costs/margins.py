@@ -11,13 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.kit.db import driver
 from app.kit.money import dollars
 
-By = Literal["rental", "account", "family", "provider"]
+By = Literal["rental", "account", "family", "provider", "everything"]
 
 _BY: Final[dict[By, str]] = {
     "rental": "o.id",
     "account": "o.account_id",
     "family": "o.listing->>'family'",
     "provider": "o.listing->>'provider'",
+    "everything": "'everything'",
 }
 _MARGINS: Final = """
 WITH over AS (
