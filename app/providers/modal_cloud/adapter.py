@@ -25,7 +25,7 @@ from app.providers.errors import Gone, NoCapacity, Rejected, Unavailable, Unsupp
 from app.providers.keys import parse_public_key
 from app.providers.modal_cloud.client import ModalClient
 from app.providers.modal_cloud.facts import Facts, Spec
-from app.providers.modal_cloud.parsing import MARKER_TAG, SSH_PORT, marker_of, parse_machine
+from app.providers.modal_cloud.parsing import MARKER_TAG, SSH_PORT, maybe_marker, parse_machine
 from app.providers.modal_cloud.prices import DISK_GB_MAX, Shape, differences, find_shape, offer_of, shapes
 from app.providers.modal_cloud.sshd import BUILD_LINES, COMMAND, KEY_VARIABLE
 from app.providers.orders import check_order
@@ -163,7 +163,7 @@ class ModalProvider:
         """Return a line for each sandbox of our app and one for each other app, by the app's id."""
         costs = await self._client.costs(start=start, end=end)
         lines = [
-            CostLine(facts.sandbox_id, marker_of(facts), _micros(spent.dollars)) for facts, spent in costs.sandboxes
+            CostLine(facts.sandbox_id, maybe_marker(facts), _micros(spent.dollars)) for facts, spent in costs.sandboxes
         ]
         others: dict[str, Decimal] = {}
         for app in costs.others:

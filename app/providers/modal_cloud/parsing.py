@@ -54,9 +54,18 @@ def parse_machine(facts: Facts, *, destroyed: bool = False) -> Machine:
 
 
 def marker_of(facts: Facts) -> str | None:
-    """Return the marker."""
+    """Return the marker.
+
+    Raises:
+        Malformed: it is no name.
+    """
     found = facts.tags.get(MARKER_TAG)
     return None if found is None else name(found)
+
+
+def maybe_marker(facts: Facts) -> str | None:
+    """Return the marker, None also where it is no name."""
+    return maybe(name, facts.tags.get(MARKER_TAG))
 
 
 def sandbox_id(value: str) -> str:

@@ -18,12 +18,16 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from app.kit.money import SECONDS_PER_HOUR
 from app.providers.modal_cloud.facts import AppCost, Facts, Spec, Spent
-from app.providers.reading import Malformed
+from app.providers.reading import Malformed, number
 from app.providers.wire import ANSWER_MAX_BYTES, WireOptions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PAGES_MAX = 5_000
+_HOURS_MAX = 24 * 366
+_CREATED_MAX = 2**33
+"""A time after which nothing was made yet, in seconds since 1970."""
 _TUNNEL_SECONDS = 0.5
 """How long the cloud may wait for a container's ways in. Not 0, which is the same as not saying."""
 
@@ -104,7 +108,7 @@ class Sdk:
         tunnels: Mapping[int, Any] = {}
         with suppress(_module("modal.exception").SandboxTimeoutError):
             tunnels = await sandbox.tunnels(_TUNNEL_SECONDS)
-        return Facts(sandbox_id, tags, 0, tunnels={port: tunnel.tcp_socket for port, tunnel in tunnels.items()})
+        return Facts(sandbox_id, tags, 0, tunnels=_open_tunnels(tunnels))
 
     async def sandboxes(
         self, *, tags: Mapping[str, str], finished: bool = False, since: datetime = _EPOCH
@@ -143,7 +147,8 @@ class Sdk:
         reply = await (await self._stub()).SandboxGetStats(request)
         if not reply.HasField("cost"):
             return None
-        return Spent(_decimal(reply.cost), int(Decimal(str(reply.duration_hours)) * 3600))
+        hours = number(_decimal(str(reply.duration_hours)), high=_HOURS_MAX)
+        return Spent(_decimal(reply.cost), int(hours * SECONDS_PER_HOUR))
 
     async def report(self, *, start: datetime, end: datetime, resolution: str) -> list[AppCost]:
         """Return what every app cost, by whole hours or days."""
@@ -153,7 +158,7 @@ class Sdk:
         items = await workspace.billing.report(
             start=start.astimezone(UTC), end=end.astimezone(UTC), resolution=resolution, tag_names=["*"]
         )
-        return [AppCost(str(item.object_id), Decimal(item.cost)) for item in items]
+        return [AppCost(str(item.object_id), _decimal(str(item.cost))) for item in items]
 
     async def app_id(self) -> str:
         """Return the id of our app."""
@@ -253,15 +258,19 @@ def _facts(row: Any) -> Facts:  # noqa: ANN401 - the SDK's
         tags={tag.tag_name: tag.tag_value for tag in row.tags},
         result=int(row.task_info.result.status),
         words=row.task_info.result.exception,
-        tunnels={
-            tunnel.container_port: (tunnel.unencrypted_host, tunnel.unencrypted_port)
-            for tunnel in row.tunnels
-            if tunnel.unencrypted_host
-        },
+        tunnels=_open_tunnels({tunnel.container_port: tunnel for tunnel in row.tunnels}),
         began=row.task_info.started_at > 0,
-        created_at=_EPOCH + timedelta(seconds=row.created_at),
+        created_at=_EPOCH + timedelta(seconds=float(number(_decimal(str(row.created_at)), high=_CREATED_MAX))),
         timeout_seconds=int(row.timeout_secs) or None,
     )
+
+
+def _open_tunnels(tunnels: Mapping[int, Any]) -> dict[int, tuple[str, int]]:
+    return {
+        inner: (tunnel.unencrypted_host, tunnel.unencrypted_port)
+        for inner, tunnel in tunnels.items()
+        if tunnel.unencrypted_host
+    }
 
 
 def _decimal(text: str) -> Decimal:
