@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,15 +18,33 @@ POINTS_MAX = 5000
 PricePosition = tuple[datetime, str, str, bool]
 
 
+class Interval(StrEnum):
+    """How much time a point is of."""
+
+    HOUR = "hour"
+    DAY = "day"
+    """In UTC: the lowest minimum, the median of the medians, the 90th percentile of those."""
+
+
+_OF_EACH = {
+    Interval.HOUR: "SELECT family, provider, region_id, spot, hour, min_micros, median_micros, p90_micros, listings",
+    Interval.DAY: """SELECT family, provider, region_id, spot, date_trunc('day', hour, 'UTC') AS hour,
+        min(min_micros) AS min_micros, percentile_disc(0.5) WITHIN GROUP (ORDER BY median_micros) AS median_micros,
+        percentile_disc(0.9) WITHIN GROUP (ORDER BY p90_micros) AS p90_micros, max(listings) AS listings""",
+}
+_TOGETHER = {Interval.HOUR: "", Interval.DAY: "GROUP BY 1, 2, 3, 4, 5"}
+
+
 @dataclass(frozen=True, slots=True)
 class PricePoint:
-    """One hour of one family at one provider in one region."""
+    """One hour, or one day, of one family at one provider in one region."""
 
     family: str
     provider: str
     region_id: str
     spot: bool
     hour: datetime
+    """Its beginning, or that of the day."""
     min_micros: int
     """The lowest seen within the hour."""
     median_micros: int
@@ -49,6 +68,7 @@ class PricesWanted:
     provider: str | None = None
     region_id: str | None = None
     spot: bool | None = None
+    interval: Interval = Interval.HOUR
 
 
 async def record_prices(session: AsyncSession, provider: str, *, at: datetime) -> None:
@@ -75,18 +95,19 @@ async def record_prices(session: AsyncSession, provider: str, *, at: datetime) -
 async def list_prices(
     session: AsyncSession, wanted: PricesWanted, *, after: PricePosition | None = None, limit: int = POINTS_MAX
 ) -> list[PricePoint]:
-    """Return the hours that are wanted, oldest first, beginning behind ``after``."""
+    """Return the hours or days that are wanted, oldest first, beginning behind ``after``."""
     hour, provider, region_id, spot = after or (None, None, None, None)
     rows = await driver(session).fetch(
-        """
-        SELECT family, provider, region_id, spot, hour, min_micros, median_micros, p90_micros, listings
-        FROM price_history
-        WHERE family = $1 AND hour >= GREATEST($2, $8::timestamptz) AND hour < $3
-            AND ($4::text IS NULL OR provider = $4) AND ($5::text IS NULL OR region_id = $5)
-            AND ($6::boolean IS NULL OR spot = $6)
-            AND ($8 IS NULL OR (hour, provider, region_id, spot) > ($8, $9::text, $10::text, $11::boolean))
+        f"""
+        SELECT * FROM ({_OF_EACH[wanted.interval]}
+            FROM price_history
+            WHERE family = $1 AND hour >= GREATEST($2, $8::timestamptz) AND hour < $3
+                AND ($4::text IS NULL OR provider = $4) AND ($5::text IS NULL OR region_id = $5)
+                AND ($6::boolean IS NULL OR spot = $6)
+            {_TOGETHER[wanted.interval]}) points
+        WHERE $8 IS NULL OR (hour, provider, region_id, spot) > ($8, $9::text, $10::text, $11::boolean)
         ORDER BY hour, provider, region_id, spot LIMIT $7
-        """,
+        """,  # noqa: S608 - text of ours
         wanted.family,
         wanted.since,
         wanted.until,

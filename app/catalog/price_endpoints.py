@@ -48,7 +48,7 @@ _FORMATS = {
 async def get_price_history(
     page: Annotated[PriceHistoryPage, Query()], work: CatalogWork, request: Request
 ) -> Response:
-    """Return a family's prices per GPU hour, hour by hour, the oldest first; 90 days are kept.
+    """Return a family's prices per GPU hour, hour by hour or day by day, the oldest first; 90 days are kept.
 
     With `Accept: text/csv` or `format=csv` everything that matches is streamed, whatever the limit. Points of the
     region `all` are daily medians of a whole provider that were loaded from a file.

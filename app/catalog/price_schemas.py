@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from app.catalog.filters import HISTORY_DEFAULT, known_family
-from app.catalog.history import HISTORY_DAYS, POINTS_MAX, PricePoint, PricePosition, PricesWanted
+from app.catalog.history import HISTORY_DAYS, POINTS_MAX, Interval, PricePoint, PricePosition, PricesWanted
 from app.kit.clock import rfc3339
 from app.kit.money import dollars
 from app.web import Page
@@ -43,6 +43,7 @@ class PriceHistoryPage(Page):
     spot: bool | None = None
     since: Annotated[TimeIn | None, Field(description="Seven days before `until` by default; 90 days are kept.")] = None
     until: Annotated[TimeIn | None, Field(description="Now by default.")] = None
+    interval: Annotated[Interval, Field(description="A point for each hour, or for each day in UTC.")] = Interval.HOUR
     format: Annotated[PriceFormat | None, Field(description="Instead of the `Accept` header: for links.")] = None
 
     def wanted(self, at: datetime) -> PricesWanted:
@@ -64,6 +65,7 @@ class PriceHistoryPage(Page):
             provider=self.provider,
             region_id=self.region,
             spot=self.spot,
+            interval=self.interval,
         )
 
 
@@ -89,7 +91,7 @@ def opened_position(position: Position | None) -> PricePosition | None:
 
 
 class PricePointOut(Wire):
-    """Prices per GPU hour, without disk, within one hour."""
+    """Prices per GPU hour, without disk, within one hour or one day."""
 
     object: Literal["price_point"] = "price_point"
     family: str
@@ -97,6 +99,7 @@ class PricePointOut(Wire):
     region: str
     spot: bool
     hour: TimeOut
+    """Its beginning, or that of the day."""
     min: MoneyOut
     median: MoneyOut
     p90: MoneyOut

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
 
 from app.catalog.discounts import list_spot_discounts
-from app.catalog.history import HISTORY_DAYS, PricesWanted, every_price, forget_old_prices, list_prices, make_months
+from app.catalog.history import (
+    HISTORY_DAYS,
+    Interval,
+    PricesWanted,
+    every_price,
+    forget_old_prices,
+    list_prices,
+    make_months,
+)
 from app.kit.db import driver
 from app.kit.ids import AccountId
 
@@ -32,6 +41,24 @@ async def test_an_hour_keeps_its_minimum_and_the_last_median_and_p90_per_gpu(
     (point,) = await _points(api, at)
     assert (point.min_micros, point.median_micros, point.p90_micros) == (200_000, 350_000, 390_000)
     assert (point.hour, point.listings) == (at, 10)
+
+
+async def test_days_are_made_of_their_hours_and_paged_like_them(worker, api, cloud, refresh, make_offer, at):
+    for number, price in enumerate([500_000, 200_000, 400_000, 300_000]):
+        elsewhere = make_offer(offer_id="2", region_id="de-berlin", price_micros_per_hour=price * 2)
+        offers = [make_offer(price_micros_per_hour=price), elsewhere]
+        await refresh(worker, cloud, offers, at=at + timedelta(hours=4 * number))
+    since = datetime(2026, 3, 1, tzinfo=UTC)
+    wanted = PricesWanted(
+        family="rtx-4090", since=since, until=since + timedelta(days=3), interval=Interval.DAY, region_id="us-oregon"
+    )
+    async with api.begin_unscoped() as session:
+        first, second = await list_prices(session, wanted)
+        assert await list_prices(session, wanted, limit=1) == [first]
+        assert await list_prices(session, wanted, after=first.position) == [second]
+        assert len(await list_prices(session, replace(wanted, region_id=None))) == 4
+    assert (first.hour, first.min_micros, first.median_micros, first.p90_micros) == (since, 200_000, 400_000, 500_000)
+    assert (second.hour, second.min_micros) == (since + timedelta(days=1), 300_000)
 
 
 async def test_clouds_that_answer_at_once_in_a_new_month_make_its_partition_once(

@@ -138,6 +138,27 @@ async def test_nobody_ever_sees_half_of_a_refresh(worker, api, cloud, refresh, m
     assert len(seen) == 2
 
 
+async def test_a_refresh_that_is_broken_off_anywhere_has_written_all_or_nothing(worker, api, cloud, make_offer, at):
+    """Broken off after one step of its loop, after two, and so on, until it comes to its end."""
+    finished, steps, price = False, 0, 300_000
+    while not finished:
+        steps, price = steps + 1, price + 1
+        cloud.answer = [make_offer(offer_id=str(n), price_micros_per_hour=price) for n in range(steps % 3 + 1)]
+        poll = asyncio.ensure_future(refresh_provider(worker, cloud, at=at + timedelta(seconds=steps)))
+        for _ in range(steps):
+            await asyncio.sleep(0.001)
+        finished = poll.done()
+        poll.cancel()
+        await asyncio.wait([poll])
+        async with api.begin_unscoped() as session:
+            listed = await list_listings(session, Wanted(families=("rtx-4090",)), at=at, sort=Sort.PRICE, limit=9)
+            told = {state.listings for state in await list_providers(session)}
+        assert len({one.listing.price_micros_per_hour for one in listed}) <= 1
+        assert told <= {len(listed)}
+    assert len(listed) == steps % 3 + 1
+    assert steps > 2
+
+
 async def test_malformed_offers_are_left_out_and_counted(worker, cloud, refresh, make_offer):
     offers = [
         make_offer(),

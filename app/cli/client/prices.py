@@ -30,6 +30,7 @@ def history(
     provider: str | None = None,
     region: Annotated[str | None, typer.Option(help="A region's id.")] = None,
     spot: Annotated[bool | None, typer.Option("--spot/--on-demand", help="Both without.")] = None,
+    daily: Annotated[bool, typer.Option("--daily", help="A line for each day instead of each hour.")] = False,
     limit: Limit = 1000,
     profile: Profile = None,
     as_json: AsJson = False,
@@ -42,6 +43,7 @@ def history(
         "provider": provider,
         "region": region,
         "spot": None if spot is None else str(spot).lower(),
+        "interval": "day" if daily else "hour",
         "since": rfc3339(_whole_hour(SystemClock().now()) - timedelta(days=days)),
     }
     with open_api(profile) as api:
