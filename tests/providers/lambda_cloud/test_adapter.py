@@ -109,7 +109,9 @@ async def test_the_cost_is_begun_minutes_at_the_price(lambda_, seconds, micros):
     assert (found.micros, found.exact) == (micros, False)
 
 
-async def test_stop_and_hibernation_are_not_to_be_had(lambda_):
-    for deed in (lambda_.stop, lambda_.hibernate):
+async def test_stop_hibernation_resuming_and_books_are_not_to_be_had(lambda_):
+    for deed in (lambda_.stop, lambda_.hibernate, lambda_.resume):
         with pytest.raises(Unsupported):
             await deed("abc")
+    with pytest.raises(Unsupported):
+        await lambda_.list_costs(start=START, end=START)

@@ -1,9 +1,20 @@
+import json
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
-from app.providers import Rejected, Unavailable, Unsupported
+from app.providers import (
+    CostLine,
+    Gone,
+    NoCapacity,
+    OutcomeUnknown,
+    QuotaExceeded,
+    RateLimited,
+    Rejected,
+    Unavailable,
+    Unsupported,
+)
 
 START = datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -134,6 +145,45 @@ async def test_books_that_lag_give_an_estimate_that_is_never_below_the_meter(clo
     cloud.on(*CHARGES, charges())
     found = await cost(vast)
     assert (found.micros, found.exact) == (1_200_000, False)
+
+
+async def test_the_books_of_a_day_are_summed_by_machine(cloud, vast):
+    rows = [
+        {"source": "instance-555", "start": 0, "end": 1, "amount": 1.0, "metadata": {"label": "own-1"}},
+        {"source": "instance-555", "start": 1, "end": 2, "amount": 0.23, "metadata": {"label": "own-1"}},
+        {"source": "instance-6", "start": 1, "end": 2, "amount": 2.0},
+        {"source": "volume-6", "start": 1, "end": 2, "amount": 9.0},
+    ]
+    cloud.on(*CHARGES, httpx.Response(200, json={"success": True, "next_token": None, "results": rows}))
+    midnight = START.replace(hour=0, minute=0, second=0)
+    lines = await vast.list_costs(start=midnight, end=midnight + timedelta(days=1))
+    assert lines == [CostLine("555", "own-1", 1_230_000), CostLine("6", None, 2_000_000)]
+    asked = json.loads(cloud.requests[0].url.params["select_filters"])["day"]
+    assert asked == {"gte": int(midnight.timestamp()), "lte": int(midnight.timestamp())}
+
+
+async def test_an_instance_is_started_by_its_wanted_state(cloud, vast):
+    cloud.on("PUT", "/api/v0/instances/555/", httpx.Response(200, json={"success": True}))
+    await vast.resume("555")
+    assert cloud.bodies("PUT", "/api/v0/instances/555/") == [{"state": "running"}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (httpx.Response(404, json={"success": False, "error": "no_such_instance", "msg": "x"}), Gone),
+        (httpx.Response(410, json={"success": False, "error": "no_such_ask", "msg": "x"}), NoCapacity),
+        (httpx.Response(400, json={"success": False, "error": "missing_billing", "msg": "x"}), QuotaExceeded),
+        (httpx.Response(429, text="too frequent"), RateLimited),
+        (httpx.Response(502, text="<html>"), OutcomeUnknown),
+        (httpx.ReadTimeout("silence"), OutcomeUnknown),
+    ],
+)
+async def test_answers_to_a_start_that_did_not_succeed(cloud, vast, answer, error):
+    cloud.on("PUT", "/api/v0/instances/555/", answer)
+    with pytest.raises(error):
+        await vast.resume("555")
+    assert len(cloud.requests) == 1
 
 
 async def test_hibernation_is_not_to_be_had(vast):
