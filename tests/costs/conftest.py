@@ -11,10 +11,11 @@ import pytest
 from app.costs.reconcilers import fetching_costs, noting
 from app.kit.ids import AccountId
 from app.kit.vault import Vault
-from app.providers import LambdaProvider, VastProvider
+from app.providers import Provider, RunpodProvider
 from app.rentals import Tools
 from app.sandbox import Sandbox, SandboxConfig
 from tests.costs.shells import answering_in
+from tests.providers.contract.conftest import adapter
 from tests.rentals.conftest import FAST, LIMITS, HandClock, Stage, platform_key
 
 __all__ = ["platform_key"]
@@ -34,7 +35,13 @@ class SameClock:
 
 
 @pytest.fixture
-async def stage(fresh_databases: Any, platform_key: Any, at: Any) -> AsyncIterator[Stage]:
+def cloud_names() -> tuple[str, ...]:
+    """The clouds on the stage; a scene with others says so by parametrizing this."""
+    return ("vast", "lambda")
+
+
+@pytest.fixture
+async def stage(fresh_databases: Any, platform_key: Any, at: Any, cloud_names: tuple[str, ...]) -> AsyncIterator[Stage]:
     config = SandboxConfig(
         boot_seconds=0.02,
         terminate_seconds=0.02,
@@ -45,12 +52,7 @@ async def stage(fresh_databases: Any, platform_key: Any, at: Any) -> AsyncIterat
     )
     clock = HandClock(at)
     sandbox = await Sandbox.start(config, clock=SameClock(clock))
-    clouds = {
-        "vast": VastProvider(api_key=config.vast_key, base_url=sandbox.url, options=FAST),
-        "lambda": LambdaProvider(
-            api_key=config.lambda_key, base_url=sandbox.url, options=FAST, ssh_port=sandbox.config.ssh_port
-        ),
-    }
+    clouds = {name: _cloud(name, sandbox, clock) for name in cloud_names}
     tools = Tools(
         fresh_databases.worker,
         clouds,
@@ -68,6 +70,13 @@ async def stage(fresh_databases: Any, platform_key: Any, at: Any) -> AsyncIterat
     for cloud in clouds.values():
         await cloud.aclose()
     await sandbox.aclose()
+
+
+def _cloud(name: str, sandbox: Sandbox, clock: HandClock) -> Provider:
+    if name == "runpod":  # decides by its clock when books are closed
+        key = sandbox.config.runpod_key
+        return RunpodProvider(api_key=key, base_url=sandbox.url, options=FAST, clock=clock)
+    return adapter(name, sandbox, FAST)
 
 
 @pytest.fixture

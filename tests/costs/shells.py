@@ -50,8 +50,5 @@ def answering_in(sandbox: Sandbox) -> Callable[..., AbstractAsyncContextManager[
 
 
 def _vram(gpu_name: str) -> int:
-    return next(
-        vram
-        for vram in (12 * _MIB, 24 * _MIB, 40 * _MIB, 48 * _MIB, 80 * _MIB)
-        if match_family(gpu_name, vram) is not None
-    )
+    sizes = (gb * _MIB for gb in (6, 8, 10, 12, 16, 24, 32, 40, 48, 80, 94, 96, 141, 180, 288))
+    return next(vram for vram in sizes if match_family(gpu_name, vram) is not None)

@@ -1,6 +1,8 @@
 import ctypes
 import json
 import random
+import shutil
+import subprocess
 from array import array
 from itertools import chain
 
@@ -151,6 +153,20 @@ def test_kernel_multiplies_every_element_and_nothing_beside():
     # The sandbox's double, which stands in for the kernel, computes the same.
     stored = [array("f", chain.from_iterable(matrix)).tobytes() for matrix in (left, right)]
     assert multiplied(*stored, 4 * depth) == array("f", chain.from_iterable(expected)).tobytes()
+
+
+PTXAS = shutil.which("ptxas")
+
+
+@pytest.mark.skipif(PTXAS is None, reason="NVIDIA's assembler is not installed")
+@pytest.mark.parametrize("architecture", [75, 80, 86, 89, 90, 100, 120])
+def test_nvidias_own_assembler_takes_the_kernels(tmp_path, architecture):
+    source = tmp_path / "kernels.ptx"
+    source.write_text(kernels())
+    command = [PTXAS, f"-arch=sm_{architecture}", "-v", str(source), "-o", str(tmp_path / "kernels.cubin")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("0 bytes spill stores") == 2
 
 
 def test_shape_of_the_product_is_whole_tiles():
