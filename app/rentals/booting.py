@@ -200,7 +200,8 @@ async def _run(tools: Tools, this: Round, seen: RentalRow, attempt: AttemptRow, 
         if rental is None or row is None or row.status != "checking":
             return "moved_on"
         await wallet.start(session, account_id=account_id, rental_id=rental_id, at=at)
-        row.status, row.live_at, row.host_key = "live", row.live_at or at, found.host_key
+        row.status, row.live_at, row.answered_at = "live", row.live_at or at, at
+        row.host_key = found.host_key
         capability, chosen = tools.providers[row.provider].capability, Chosen.restored(row.listing)
         rental.stopped_rate = stopped_rate(capability, chosen, rate=rental.rate)
         rental.hibernated_at = rental.status_reason = None

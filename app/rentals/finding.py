@@ -121,11 +121,11 @@ async def find_overdue(
 
 async def find_live(
     session: AsyncSession, *, provider: str, buckets: Sequence[int]
-) -> Sequence[Row[str, str, int, int, str, datetime | None, bool, datetime, int]]:
+) -> Sequence[Row[str, str, int, int, str, datetime | None, bool, datetime, int, datetime | None]]:
     """Return everything running at one cloud, all accounts.
 
     Each is (account, rental, number, bucket, machine, heartbeat, spot, when the machine was made, seconds of the
-    script for an interruption).
+    script for an interruption, when the machine last answered).
     """
     rows = await session.execute(
         select(
@@ -144,6 +144,7 @@ async def find_live(
                 ),
                 else_=0,
             ),
+            AttemptRow.answered_at,
         )
         .join(AttemptRow, and_(AttemptRow.account_id == RentalRow.account_id, AttemptRow.rental_id == RentalRow.id))
         .where(
@@ -164,6 +165,16 @@ async def save_heartbeats(
         update(RentalRow)
         .where(tuple_(RentalRow.account_id, RentalRow.id).in_(list(rentals)), RentalRow.status == status)
         .values(heartbeat_at=at)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def save_answers(session: AsyncSession, attempts: Sequence[tuple[str, str, int]], *, at: datetime) -> None:
+    """Note that the machines of these (account, rental, number) answered: one statement."""
+    await session.execute(
+        update(AttemptRow)
+        .where(tuple_(AttemptRow.account_id, AttemptRow.rental_id, AttemptRow.number).in_(list(attempts)))
+        .values(answered_at=at)
         .execution_options(synchronize_session=False)
     )
 

@@ -87,7 +87,7 @@ async def interrupt(
             return "moved_on"
         rental, attempt = held
         overdue = rental.stop_at is not None and rental.stop_at <= at
-        end = min(at if preempts_at is not None else last_pulse(rental, at=at), rental.stop_at or at)
+        end = min(at if preempts_at is not None else last_pulse(rental, one, at=at), rental.stop_at or at)
         await _stop_the_meter(session, rental, end=end, at=at)
         await _keep_away(session, tools, attempt, at=at)
         attempt.preempts_at = preempts_at

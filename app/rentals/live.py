@@ -31,6 +31,10 @@ class Live(NamedTuple):
     """When the cloud made the machine."""
     script_seconds: int = 0
     """How long the customer's script for an interruption may take; 0 where there is none."""
+    answered_at: datetime | None = None
+    """When the machine itself last answered."""
+    contradicted: bool = False
+    """Its cloud calls it running and it does not answer: the cloud's word since it last did is worth nothing."""
 
 
 async def list_live(session: AsyncSession, *, provider: str, buckets: Sequence[int]) -> list[Live]:
@@ -49,7 +53,8 @@ async def held_live(session: AsyncSession, this: Round, one: Live) -> tuple[Rent
     return rental, attempt
 
 
-def last_pulse(rental: RentalRow, *, at: datetime) -> datetime:
+def last_pulse(rental: RentalRow, one: Live, *, at: datetime) -> datetime:
     """Return the last moment of the present run at which the machine was known to be well."""
     since = rental.run_since or at
-    return max(since, min(at, rental.heartbeat_at or at))
+    known = one.answered_at if one.contradicted else rental.heartbeat_at
+    return max(since, min(at, rental.heartbeat_at or at, known or at))

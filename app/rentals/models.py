@@ -136,6 +136,8 @@ class AttemptRow(Base):
     checking_at: Mapped[datetime | None]
     live_at: Mapped[datetime | None]
     """When it first was the customer's."""
+    answered_at: Mapped[datetime | None]
+    """When the machine itself last answered, with its GPU: what no word of its cloud is worth."""
     preempts_at: Mapped[datetime | None]
     """When the cloud takes the machine back, once it has said so."""
     hibernated_at: Mapped[datetime | None]

@@ -1,7 +1,7 @@
 """Watching: is what we bill for still there? A cloud's list is the pulse; SSH settles a doubt.
 
-A machine counts as well when its cloud says that it runs; every few rounds, and whenever in doubt, it must answer over
-SSH as well. What may be interrupted (spot, or a cloud that ends machines by the clock) is interrupted as soon as its
+A machine counts as well when its cloud says that it runs; every few minutes, and whenever in doubt, it must answer over
+SSH as well, and where the two differ it was last well when it last answered. What may be interrupted (spot, or a cloud that ends machines by the clock) is interrupted as soon as its
 cloud says so too, and anything when its cloud has given notice. Any other that was not well for ``host_lost_seconds``
 is lost: billed to its last pulse, refunded if it was young.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from zlib import crc32
 
 from app import wallet
@@ -30,16 +30,16 @@ from app.rentals.runs import end_run
 from app.rentals.states import Status, move
 from app.rentals.tools import Tools
 
-_PROBE_EVERY_ROUNDS = 10
+_PROBE_EVERY_SECONDS = (240, 300)
+"""How long no answer is asked for: not all at once, though they began together."""
 _PROBE_SECONDS = 15
 _PROBES_AT_ONCE = 16
 
 
 @dataclass(slots=True)
 class Watch:
-    """What one worker remembers between rounds: how many there were, and whom it doubts."""
+    """What one worker remembers between rounds: whom it doubts."""
 
-    rounds: int = 0
     doubted: set[str] = field(default_factory=set)
 
 
@@ -50,25 +50,29 @@ async def watch(tools: Tools, memory: Watch, this: Round, provider: str) -> str:
     if not live:
         return "nothing_runs"
     machines = {m.machine_id: m for m in await tools.providers[provider].list_machines(tools.marker_prefix)}
-    memory.rounds += 1
-    unwell = await _unwell(tools, memory, live, machines)
+    unwell, answered = await _doubt(tools, memory, live, machines)
     memory.doubted = {one.rental_id for one in unwell}
     well = [one for one in live if one.rental_id not in memory.doubted]
     noticed = await _take_notices(tools, this, provider, well, machines)
-    await _beat(tools, this, well)
+    await _beat(tools, this, well, answered)
     outcomes = [await _judge(tools, this, provider, one, machines.get(one.machine_id)) for one in unwell]
     return next(
         (said for said in ("lost", "interrupted") if said in outcomes + noticed), "doubted" if unwell else "well"
     )
 
 
-async def _unwell(tools: Tools, memory: Watch, live: Sequence[Live], machines: Mapping[str, Machine]) -> list[Live]:
-    """Return those that neither their cloud nor, when asked, they themselves say to be well."""
+async def _doubt(
+    tools: Tools, memory: Watch, live: Sequence[Live], machines: Mapping[str, Machine]
+) -> tuple[list[Live], list[Live]]:
+    """Ask those that their cloud does not say to be well, or whose turn it is. Return who did not answer, and who did."""
+    at = tools.clock.now()
     running = {m.machine_id for m in machines.values() if m.status is MachineStatus.RUNNING}
-    doubtful = [one for one in live if one.machine_id not in running or _due_for_probe(memory, one)]
+    doubtful = [one for one in live if one.machine_id not in running or _due_for_probe(memory, one, at=at)]
     gate = asyncio.Semaphore(_PROBES_AT_ONCE)
-    answered = await asyncio.gather(*(_answers(tools, gate, one) for one in doubtful))
-    return [one for one, ok in zip(doubtful, answered, strict=True) if not ok]
+    answers = await asyncio.gather(*(_answers(tools, gate, one) for one in doubtful))
+    asked = list(zip(doubtful, answers, strict=True))
+    unwell = [one._replace(contradicted=one.machine_id in running) for one, ok in asked if not ok]
+    return unwell, [one for one, ok in asked if ok]
 
 
 async def _take_notices(
@@ -121,7 +125,7 @@ async def lose(tools: Tools, this: Round, one: Live) -> None:
         if held is None:
             return
         rental, attempt = held
-        began, end = rental.run_since or at, last_pulse(rental, at=at)
+        began, end = rental.run_since or at, last_pulse(rental, one, at=at)
         await wallet.close(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=end)
         await end_run(session, rental, at=end, because="host_lost")
         young = end < began + timedelta(seconds=tools.limits_for(attempt.provider).full_refund_seconds)
@@ -139,9 +143,12 @@ async def lose(tools: Tools, this: Round, one: Live) -> None:
         await move(session, rental, Status.FAILED, at=at, data={"reason": "host_lost"})
 
 
-def _due_for_probe(memory: Watch, one: Live) -> bool:
-    turn = crc32(one.rental_id.encode()) % _PROBE_EVERY_ROUNDS == memory.rounds % _PROBE_EVERY_ROUNDS
-    return turn or one.rental_id in memory.doubted
+def _due_for_probe(memory: Watch, one: Live, *, at: datetime) -> bool:
+    if one.answered_at is None or one.rental_id in memory.doubted:
+        return True
+    least, most = _PROBE_EVERY_SECONDS
+    every = least + crc32(one.rental_id.encode()) % (most - least)
+    return one.answered_at + timedelta(seconds=every) <= at
 
 
 async def _answers(tools: Tools, gate: asyncio.Semaphore, one: Live) -> bool:
@@ -165,9 +172,13 @@ async def _answers(tools: Tools, gate: asyncio.Semaphore, one: Live) -> bool:
         return False
 
 
-async def _beat(tools: Tools, this: Round, well: list[Live]) -> None:
+async def _beat(tools: Tools, this: Round, well: list[Live], answered: list[Live]) -> None:
     if not well:
         return
     async with tools.db.begin_unscoped() as session:
         await fenced(session, this.holding, [bucket_name(one.bucket) for one in well])
-        await finding.save_heartbeats(session, [(one.account_id, one.rental_id) for one in well], at=tools.clock.now())
+        at = tools.clock.now()
+        await finding.save_heartbeats(session, [(one.account_id, one.rental_id) for one in well], at=at)
+        if answered:
+            keys = [(one.account_id, one.rental_id, one.number) for one in answered]
+            await finding.save_answers(session, keys, at=at)

@@ -35,6 +35,7 @@ def upgrade() -> None:
     op.execute("CREATE INDEX ix_rentals_created_at ON rentals (created_at) WHERE status = 'queued'")
     op.execute("""
         ALTER TABLE attempts
+            ADD COLUMN answered_at TIMESTAMPTZ,
             ADD COLUMN preempts_at TIMESTAMPTZ,
             ADD COLUMN hibernated_at TIMESTAMPTZ,
             ADD COLUMN resuming_at TIMESTAMPTZ
@@ -68,7 +69,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP TABLE rental_runs")
     _allow(rentals=_STATUSES_BEFORE, attempts=_ALIVE_BEFORE)
-    op.execute("ALTER TABLE attempts DROP COLUMN preempts_at, DROP COLUMN hibernated_at, DROP COLUMN resuming_at")
+    op.execute(
+        "ALTER TABLE attempts DROP COLUMN answered_at, DROP COLUMN preempts_at, DROP COLUMN hibernated_at, DROP COLUMN resuming_at"
+    )
     op.execute("DROP INDEX ix_rentals_created_at")
     op.execute("""
         ALTER TABLE rentals
