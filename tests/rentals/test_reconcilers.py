@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -9,8 +10,18 @@ import pytest
 
 from app.kit.leases import Holding
 from app.kit.reconcile import Round
-from app.rentals import destroying, placement, stopping, tending
-from app.rentals.reconcilers import auditing, destroying_machines, ending, placing, sweeps, visits, watching
+from app.rentals import destroying, interrupting, placement, stopping, tending
+from app.rentals.live import Live
+from app.rentals.reconcilers import (
+    auditing,
+    checkpointing,
+    destroying_machines,
+    ending,
+    placing,
+    sweeps,
+    visits,
+    watching,
+)
 
 
 async def requested(stage: Any, account: Any) -> Any:
@@ -35,11 +46,22 @@ async def stopped(stage: Any, account: Any) -> Any:
     return made
 
 
+async def warned(stage: Any, account: Any) -> Any:
+    made = await stage.request(account, launch={"on_interrupt": "echo saved"})
+    await stage.until_status(made.rental_id, "running")
+    rental, [attempt] = await stage.rental(made.rental_id), await stage.attempts(made.rental_id)
+    one = Live(account, made.rental_id, 1, rental.bucket, attempt.machine_id, rental.heartbeat_at)
+    ends = stage.clock.now() + timedelta(seconds=60)
+    await interrupting.interrupt(stage.tools, this(stage), one, "notice", preempts_at=ends)
+    return made
+
+
 CASES = {
     "placement": (placing, placement.find, requested, "provisioning"),
     "destroying": (destroying_machines, destroying.find, stopped, "stopping"),
     "ending": (ending, stopping.find_ending, overdue, "running"),
     "tending": (visits, tending.find, ran, "running"),
+    "checkpointing": (checkpointing, interrupting.find, warned, "interrupted"),
 }
 
 
@@ -90,7 +112,8 @@ async def test_it_succeeds_and_running_it_twice_is_harmless(name: str, stage: An
             await reconciler.step(this(stage), item)
     await stage.until_status(made.rental_id, "running", "stopped")
     assert (await stage.run(auditing)) == {"sound": 1}
-    assert len([a for a in await stage.attempts(made.rental_id) if a.machine_id]) == 1
+    machines = 2 if name == "checkpointing" else 1
+    assert len([a for a in await stage.attempts(made.rental_id) if a.machine_id]) == machines
 
 
 async def test_two_workers_with_half_the_buckets_each_place_everything_once(stage: Any, rich: Any) -> None:
