@@ -19,7 +19,8 @@ Offers (``create``):
     ``price_changed``          the price went up 25 % since it was listed
     ``offer_gone``             refused as taken though still listed
     ``offer_drained``          refused and off the market; on ``list_offers``: nothing is on offer
-    On ``start`` of a hibernated machine the last two mean that its GPU is taken (Hyperstack).
+    On ``start`` of a hibernated machine the last two mean that its GPU is taken (Hyperstack): it is refused, with
+    ``mode`` ``later`` taken on and in error once it was tried.
 
 Machines (``create``):
     ``never_boots``            boots without end; ``mode`` ``failed`` ends in the cloud's failed state instead

@@ -17,7 +17,7 @@ from app.providers.wire import Call, Dialect, Wire, WireOptions
 
 PACE: Mapping[str, float] = MappingProxyType({"account": 60 / 500})
 PAGE_SIZE = 100
-_PAGES_MAX = 1000
+_PAGES_MAX = 200
 _ACCOUNT = ("account",)
 _MACHINES = "/core/virtual-machines"
 _HISTORY = "/billing/billing/history/virtual-machine"

@@ -75,14 +75,17 @@ class Power:
 
     async def _restore(self, call: Call) -> object:
         machine = self._in_state(call, "HIBERNATED", "restored")
-        trouble = self._cloud.strikes_offer(call)
-        if trouble == "offer_drained":
+        drained = self._cloud.strikes("offer_drained", call)
+        taken = drained or self._cloud.strikes("offer_gone", call)
+        if drained:
             machine.flavor.stock = 0
-        if machine.flavor.stock < 1 or trouble == "offer_gone":
+        if taken and taken.mode == "later":
+            machine.boot_mode = "failed"
+        elif taken or machine.flavor.stock < 1:
             raise out_of_stock()
         if not machine.retains_ip:
             machine.address = take_address(self._cloud.world)
-        machine.flavor.stock -= 1
+        machine.flavor.stock = max(0, machine.flavor.stock - 1)
         machine.release = returning(machine)
         machine.charge("disk", 0, at=call.at)
         machine.boots_as = "RESTORING"

@@ -164,6 +164,21 @@ async def test_a_restore_is_refused_for_stock_in_words_alone(sandbox, hyperstack
     assert "stock" in refused.json()["message"]
 
 
+async def test_a_restore_may_be_taken_on_and_fail_without_costing_anything(sandbox, hyperstack):
+    await hyperstack.ready()
+    number = await hyperstack.created()
+    await hyperstack.reaches(number, "ACTIVE")
+    await hyperstack.do(number, "hibernate")
+    await hyperstack.reaches(number, "HIBERNATED")
+    sandbox.faults.add(Fault("offer_gone", operation="start", provider="hyperstack", mode="later"))
+    assert (await hyperstack.do(number, "hibernate-restore")).status_code == 200
+    assert (await hyperstack.get(number))["status"] == "RESTORING"
+    await hyperstack.reaches(number, "ERROR")
+    before = sandbox.truth[0].cost_micros
+    await asyncio.sleep(1.1)
+    assert sandbox.truth[0].cost_micros == before
+
+
 async def test_lists_come_in_pages_of_no_more_than_the_cloud_likes(sandbox, hyperstack):
     await hyperstack.ready()
     sandbox.change_offer("n3-RTX-A4000x1:CANADA-1", "restore", stock=60)
