@@ -19,12 +19,12 @@ C = Any
 PATTERN = 0x5AA5C33C
 WORDS = 64 * 1024 * 1024
 """Copied in one pass, four bytes each: far more than any cache holds."""
-SIDE, DEPTH = 2048, 512
+SIDE, DEPTH = 1024, 1024
 """The product has SIDE rows and columns, each element the sum of DEPTH products."""
 KINDS = 8
 """So many different rows has each factor; the picks of them are random. So each element can be foretold quickly."""
 REPEATS = 20
-BUSY_MS = 150.0
+BUSY_MS = 60.0
 """For so long a GPU works before it is judged, since an idle one first has to raise its clock."""
 _BATCHES_MAX = 200
 _SAMPLES, _SAMPLE_WORDS = 16, 512

@@ -99,6 +99,7 @@ class Library:
                 return int(refused.args[0])
             return 0
 
+        self.__dict__[name] = call
         return call
 
     def _init(self, flags: C) -> None:
