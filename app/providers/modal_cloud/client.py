@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -24,9 +25,10 @@ _LIFE_MAX = timedelta(days=1)
 _HOURLY = timedelta(days=2)
 """Periods up to this length are reported by the hour, longer ones by the day."""
 _AT_ONCE = 8
+_CLOSES_WITHIN_SECONDS = 5.0
 _NOT_TOLD = frozenset({"PERMISSION_DENIED", "UNIMPLEMENTED"})
-_BUILD_SECONDS = 10.0
-"""When to look again for an image that is being built."""
+_BUILD_SHARE = 0.8
+"""Of the time for getting ready, how much an image may take. One that takes longer is asked for again."""
 
 
 class ModalClient:
@@ -56,10 +58,11 @@ class ModalClient:
 
         One of this name that lives already is the one that was meant: names are unique within the app.
         """
+        patience = self._options.total_seconds
+        image = await self._read("prepare", lambda: self._sdk.prepare(spec, patience * _BUILD_SHARE))
         sent: list[bool] = []
 
         async def make() -> str:
-            image = await self._prepared(spec)
             try:
                 return await self._sdk.create(spec, image, lambda: sent.append(True))
             except Exception as error:
@@ -70,17 +73,7 @@ class ModalClient:
                         self._sdk.forget(spec)
                 raise
 
-        return await self._attempt("create", make, sent=sent, seconds=2 * self._options.total_seconds)
-
-    async def _prepared(self, spec: Spec) -> Any:  # noqa: ANN401 - the SDK's image
-        limit = asyncio.timeout(self._options.total_seconds)
-        try:
-            async with limit:
-                return await self._sdk.prepare(spec)
-        except TimeoutError as error:
-            if limit.expired():  # it may take minutes the first time
-                raise RateLimited("the image is not built yet", retry_after_seconds=_BUILD_SECONDS) from error
-            raise
+        return await self._attempt("create", make, sent=sent, seconds=patience)
 
     async def get(self, sandbox_id: str) -> Facts:
         """Return a sandbox, ended or not."""
@@ -126,7 +119,9 @@ class ModalClient:
     async def aclose(self) -> None:
         """Close the connection and end the thread."""
         if self._thread.is_alive:
-            await self._thread.run(self._sdk.aclose)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSES_WITHIN_SECONDS):
+                    await self._thread.run(self._sdk.aclose)
         await self._thread.aclose()
 
     async def _read(self, operation: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:

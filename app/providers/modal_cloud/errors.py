@@ -78,7 +78,7 @@ def _within(operation: str, error: ProviderError, *, sent: bool) -> ProviderErro
     """Return the error, or the nearest that the operation may raise."""
     if isinstance(error, Gone) and operation not in {"get_machine", "destroy", "realised_cost"}:
         return Unavailable(error.message) if not sent else Rejected(error.message)
-    if isinstance(error, Rejected) and operation != "create":
+    if isinstance(error, Rejected) and operation not in {"create", "prepare"}:
         return _doubt(error.message, sent=sent)
     return error
 

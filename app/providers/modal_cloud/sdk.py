@@ -13,18 +13,21 @@ import asyncio
 import importlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from app.kit.money import SECONDS_PER_HOUR
+from app.providers.errors import RateLimited
 from app.providers.modal_cloud.facts import AppCost, Facts, Spec, Spent
+from app.providers.modal_cloud.sending import Made, on_next_create, take_retries_out
 from app.providers.reading import Malformed, number
-from app.providers.wire import ANSWER_MAX_BYTES, WireOptions
+from app.providers.wire import WireOptions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PAGES_MAX = 5_000
+_BUILD_SECONDS = 10.0
+"""When to look again for an image that is being built."""
 _HOURS_MAX = 24 * 366
 _CREATED_MAX = 2**33
 """A time after which nothing was made yet, in seconds since 1970."""
@@ -50,8 +53,12 @@ class Sdk:
         reply = await (await self._stub()).WorkspaceBillingRates(_pb().WorkspaceBillingRatesRequest())
         return {name: _decimal(rate) for name, rate in reply.rates.items()}
 
-    async def prepare(self, spec: Spec) -> Any:  # noqa: ANN401 - the SDK's image
-        """Make sure of the app and the image, and return the image. The build goes on when nobody waits any more."""
+    async def prepare(self, spec: Spec, wait_seconds: float) -> Any:  # noqa: ANN401 - the SDK's image
+        """Make sure of the app and the image, and return the image.
+
+        Raises:
+            RateLimited: it is still being built, which may take minutes the first time and goes on meanwhile.
+        """
         app = await self._the_app()
         build = self._builds.get(spec.image)
         if build is None or (build.done() and (build.cancelled() or build.exception())):
@@ -60,7 +67,10 @@ class Sdk:
             )
             self._builds[spec.image] = build = asyncio.create_task(image.build(app))
             build.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return await asyncio.shield(build)
+        await asyncio.wait({build}, timeout=wait_seconds)
+        if not build.done():
+            raise RateLimited("the image is not built yet", retry_after_seconds=_BUILD_SECONDS)
+        return build.result()
 
     def forget(self, spec: Spec) -> None:
         """Look the app up and build the image anew next time: one of them is no more."""
@@ -69,7 +79,7 @@ class Sdk:
 
     async def create(self, spec: Spec, image: Any, on_send: Callable[[], None]) -> str:  # noqa: ANN401 - as above
         """Make a sandbox and return its id. ``on_send`` is called right before it is asked for."""
-        _on_send.set(on_send)
+        on_next_create(on_send)
         try:
             await _module("modal.sandbox._sandbox")._Sandbox.create(  # noqa: SLF001 - as above
                 *spec.command,
@@ -85,7 +95,7 @@ class Sdk:
                 timeout=spec.timeout_seconds,
                 client=await self._connected(),
             )
-        except _Made as made:
+        except Made as made:
             return made.sandbox_id
         raise Malformed("a sandbox was made that nobody told of")
 
@@ -198,7 +208,7 @@ class Sdk:
                         await client._open()  # noqa: SLF001 - as above
                 except TimeoutError as error:
                     raise ConnectionRefusedError("no connection within the deadline") from error
-                _take_retries_out(client._stub, seconds=self._options.first_byte_seconds)  # noqa: SLF001 - as above
+                take_retries_out(client._stub, seconds=self._options.first_byte_seconds)  # noqa: SLF001 - as above
                 self._client = client
             return self._client
 
@@ -207,49 +217,6 @@ def load() -> None:
     """Import the SDK, which takes about half a second."""
     for name in ("modal", "modal.app", "modal.client", "modal.sandbox._sandbox", "modal._workspace", "modal._image"):
         _module(name)
-
-
-_on_send: ContextVar[Callable[[], None]] = ContextVar("on_send")
-
-
-class _Made(Exception):
-    """A sandbox was made; nobody here waits for it to be scheduled."""
-
-    def __init__(self, sandbox_id: str) -> None:
-        super().__init__(sandbox_id)
-        self.sandbox_id = sandbox_id
-
-
-class _Once:
-    """A remote call without retries, with a deadline and a bound on the answer."""
-
-    def __init__(self, rpc: Any, seconds: float) -> None:  # noqa: ANN401 - the SDK's
-        self._rpc = rpc
-        self._seconds = seconds
-
-    async def __call__(self, request: Any, *, metadata: Any = None, **_: object) -> Any:  # noqa: ANN401 - the SDK's signature
-        reply = await self._rpc(request, retry=None, timeout=self._seconds, metadata=metadata)
-        if reply.ByteSize() > ANSWER_MAX_BYTES:
-            raise Malformed(f"the answer is larger than {ANSWER_MAX_BYTES} bytes")
-        return reply
-
-
-class _CreateOnce(_Once):
-    """The call that makes a sandbox: tells when it is sent and raises ``_Made`` when it is answered."""
-
-    async def __call__(self, request: Any, *, metadata: Any = None, **_: object) -> Any:  # noqa: ANN401 - as above
-        _on_send.get()()
-        reply = await super().__call__(request, metadata=metadata)
-        if not reply.sandbox_id:
-            raise Malformed("no sandbox is told of")
-        raise _Made(str(reply.sandbox_id))
-
-
-def _take_retries_out(stub: Any, *, seconds: float) -> None:  # noqa: ANN401 - the SDK's
-    kind = _module("modal._grpc_client").UnaryUnaryWrapper
-    for name, rpc in list(vars(stub).items()):
-        if isinstance(rpc, kind):
-            setattr(stub, name, (_CreateOnce if name == "SandboxCreate" else _Once)(rpc, seconds))
 
 
 def _facts(row: Any) -> Facts:  # noqa: ANN401 - the SDK's

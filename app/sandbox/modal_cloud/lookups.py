@@ -12,6 +12,7 @@ from app.sandbox.machines import Stage
 from app.sandbox.modal_cloud.sandboxes import (
     TIMEOUT,
     ModalSandbox,
+    end_of,
     info_of,
     result_of,
     tags_of,
@@ -62,7 +63,7 @@ class Lookups:
             GRPCError: NOT_FOUND.
         """
         found = self._world.fleet.find(sandbox_id)
-        if isinstance(found, ModalSandbox) and (found.found(self._world.clock.now()) or found.result):
+        if isinstance(found, ModalSandbox) and (found.found(self._world.clock.now()) or end_of(found)):
             return found
         raise GRPCError(Status.NOT_FOUND, f"Sandbox with ID {sandbox_id} not found.")
 
@@ -114,7 +115,7 @@ class Lookups:
             if one.id not in hidden
             and (not request.app_id or one.app_id == request.app_id)
             and (not request.before_timestamp or one.told_at < request.before_timestamp)
-            and (_running(one) or (request.include_finished and (one.alive or one.result)))
+            and (_running(one) or (request.include_finished and (one.alive or end_of(one))))
             and wanted.items() <= visible_tags(one).items()
         ]
         found.sort(key=lambda one: one.told_at, reverse=True)

@@ -46,7 +46,13 @@ def result_of(sandbox: ModalSandbox) -> api_pb2.GenericResult:
         return api_pb2.GenericResult(status=INTERNAL_FAILURE if began else INIT_FAILURE, exception=words, exitcode=1)
     if sandbox.alive:
         return api_pb2.GenericResult()
-    return api_pb2.GenericResult(status=sandbox.result or TERMINATED)
+    return api_pb2.GenericResult(status=end_of(sandbox) or TERMINATED)
+
+
+def end_of(sandbox: ModalSandbox) -> Any:  # noqa: ANN401 - protobuf's
+    """Return how a sandbox ended that is no more, None where it went without a word."""
+    taken_back = sandbox.preempts_at is not None and not sandbox.alive
+    return sandbox.result or (TIMEOUT if taken_back else None)
 
 
 def tags_of(sandbox: ModalSandbox) -> list[api_pb2.SandboxTag]:
@@ -88,7 +94,7 @@ def info_of(sandbox: ModalSandbox) -> api_pb2.SandboxInfo:
         tags=tags_of(sandbox),
         name=sandbox.marker or "",
         image_id=sandbox.image_id,
-        timeout_secs=sandbox.timeout_seconds,
+        timeout_secs=_timeout(sandbox),
         tunnels=tunnels_of(sandbox),
         task_info=api_pb2.TaskInfo(
             id=task_id(sandbox),
@@ -104,6 +110,13 @@ def info_of(sandbox: ModalSandbox) -> api_pb2.SandboxInfo:
 def task_id(sandbox: ModalSandbox) -> str:
     """Return the id of its container."""
     return f"ta-{sandbox.id.removeprefix('sb-')}"
+
+
+def _timeout(sandbox: ModalSandbox) -> int:
+    """Return after how many seconds it ends: a cloud that takes it back shortens its time."""
+    if sandbox.preempts_at is None:
+        return sandbox.timeout_seconds
+    return max(1, int(sandbox.preempts_at.timestamp() - sandbox.told_at))
 
 
 def _moment(at: datetime | None) -> float:

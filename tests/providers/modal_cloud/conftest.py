@@ -14,7 +14,7 @@ from app.sandbox import Sandbox, SandboxConfig
 pytest.importorskip("modal")
 
 PATIENCE = WireOptions(
-    connect_seconds=2, first_byte_seconds=0.5, total_seconds=2, first_retry_seconds=0.01, pace_factor=0
+    connect_seconds=5, first_byte_seconds=3, total_seconds=6, first_retry_seconds=0.01, pace_factor=0
 )
 
 

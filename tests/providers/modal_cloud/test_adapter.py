@@ -126,14 +126,22 @@ async def test_the_sdk_repeats_no_create(modal, modal_sandbox, fresh, kind):
 
 @pytest.mark.parametrize("operation", ["account", "images"])
 @pytest.mark.parametrize("kind", ["server_error", "timeout_after_success", "malformed", "slow"])
-async def test_what_fails_before_the_create_leaves_nothing_and_says_so(modal, modal_sandbox, fresh, operation, kind):
-    order = fresh(image=f"ubuntu:{next(numbers)}")
+async def test_what_fails_before_the_create_leaves_nothing(adapters, modal_sandbox, fresh, impatient, operation, kind):
+    modal, order = adapters(options=impatient), fresh(image=f"ubuntu:{next(numbers)}")
     modal_sandbox.faults.add(Fault(kind, operation=operation, provider="modal", seconds=3, times=None))
-    with pytest.raises(Unavailable):
+    with pytest.raises((Unavailable, RateLimited)):
         await modal.create(order)
     modal_sandbox.faults.clear()
     assert made(modal_sandbox, order.marker) == []
-    await modal.destroy(await modal.create(order))
+
+
+async def test_getting_ready_is_tried_again(modal, modal_sandbox, fresh):
+    order = fresh(image=f"ubuntu:{next(numbers)}")
+    for operation in ("account", "images"):
+        modal_sandbox.faults.add(Fault("server_error", operation=operation, provider="modal", status=503))
+    machine_id = await modal.create(order)
+    assert len(made(modal_sandbox, order.marker)) == 1
+    await modal.destroy(machine_id)
 
 
 async def test_an_image_is_built_once_and_on_while_nobody_waits(adapters, modal_sandbox, fresh, impatient):
@@ -200,6 +208,20 @@ async def test_when_its_day_is_over_a_sandbox_is_taken_back(modal, modal_sandbox
     (machine,) = made(modal_sandbox, order.marker)
     modal_sandbox._modal.end_time_of(machine)
     assert (await until(modal, machine_id, MachineStatus.PREEMPTED)).status_message == "its time was over"
+    await modal.destroy(machine_id)
+    await until_gone(modal, machine_id)
+
+
+async def test_a_machine_that_will_be_taken_back_is_told_of_and_is_preempted(modal, modal_sandbox, fresh):
+    order = fresh()
+    machine_id = await modal.create(order)
+    await until(modal, machine_id, MachineStatus.RUNNING)
+    modal_sandbox.accidents.preempt(machine_id, notice_seconds=1.5)
+    due = SystemClock().now() + timedelta(seconds=1.5)
+    (listed,) = await modal.list_machines(order.marker)
+    assert timedelta(seconds=-1.1) < listed.preempts_at - due < timedelta(seconds=0.1)
+    assert (await modal.get_machine(machine_id)).status is MachineStatus.RUNNING
+    await until(modal, machine_id, MachineStatus.PREEMPTED)
     await modal.destroy(machine_id)
     await until_gone(modal, machine_id)
 
