@@ -93,6 +93,19 @@ async def list_queued(session: AsyncSession, *, after: tuple[datetime, str] | No
     return [Queued(*row) for row in rows]
 
 
+async def list_admitted(session: AsyncSession) -> Sequence[str]:
+    """Return the listings of rentals that waited and are about to be placed on them, all accounts."""
+    rows = await session.scalars(
+        select(RentalRow.listing["listing_id"].astext).where(
+            RentalRow.next_at.is_not(None),
+            RentalRow.queued_until.is_not(None),
+            RentalRow.status == "provisioning",
+            RentalRow.stage.in_(["matching", "creating"]),
+        )
+    )
+    return rows.all()
+
+
 async def find_doomed(
     session: AsyncSession, *, at: datetime, buckets: Sequence[int], limit: int
 ) -> Sequence[Row[str, str, int, int]]:

@@ -32,9 +32,23 @@ INVARIANTS: Final = {
     """,
     "no second of a gap is charged in the end": """
         SELECT r.id FROM rentals r JOIN holds h ON h.account_id = r.account_id AND h.rental_id = r.id
-        WHERE h.state = 'closed' AND h.charged - h.refunded > div(r.rate::numeric * r.ran_seconds, 3600)
-        AND NOT EXISTS (SELECT 1 FROM rental_runs s
-            WHERE s.account_id = r.account_id AND s.rental_id = r.id AND s.kind = 'hibernated')
+        WHERE h.state = 'closed' AND (h.charged - h.refunded)::numeric * 3600 > (
+            SELECT coalesce(sum(s.rate::numeric * floor(extract(epoch FROM s.ended_at - s.began_at))), 0)
+            FROM rental_runs s WHERE s.account_id = r.account_id AND s.rental_id = r.id)
+    """,
+    "an open hold has the rental's rate, or that of its hibernation": """
+        SELECT r.id FROM rentals r JOIN holds h ON h.account_id = r.account_id AND h.rental_id = r.id
+        WHERE h.state <> 'closed' AND h.rate <> CASE r.status WHEN 'hibernated' THEN r.stopped_rate ELSE r.rate END
+    """,
+    "a rental that is turned off, or is off, has one attempt that is so too, any other has none": """
+        SELECT r.id FROM rentals r WHERE (r.status IN ('hibernating', 'hibernated')) <> EXISTS (
+            SELECT 1 FROM attempts a WHERE a.account_id = r.account_id AND a.rental_id = r.id
+            AND a.status IN ('hibernating', 'hibernated') AND (a.status = r.status
+                OR r.status NOT IN ('hibernating', 'hibernated')))
+    """,
+    "a rental that waits has no machine": """
+        SELECT r.id FROM rentals r JOIN attempts a ON a.account_id = r.account_id AND a.rental_id = r.id
+        WHERE r.status = 'queued' AND a.status NOT IN ('doomed', 'gone')
     """,
     "no hold is without a rental": """
         SELECT h.rental_id FROM holds h WHERE NOT EXISTS (

@@ -8,6 +8,7 @@ any worker could use, and one that nothing fits keeps nobody waiting.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -45,7 +46,7 @@ class Turn(NamedTuple):
 
 @dataclass(slots=True)
 class Hopeless:
-    """What one worker remembers between rounds: the wishes that nothing fitted, and until when."""
+    """What one worker remembers of a round that had too many wishes: those that nothing fitted, and until when."""
 
     until: dict[str, datetime] = field(default_factory=dict)
 
@@ -60,7 +61,7 @@ async def find(tools: Tools, memory: Hopeless, this: Round, limit: int) -> list[
     mine = set(this.holding.buckets)
     turns: list[Turn] = []
     async with tools.db.begin_unscoped() as session:
-        round_ = _Round(session, memory, this.at)
+        round_ = _Round(session, memory, this.at, taken=await finding.list_admitted(session))
         after: tuple[datetime, str] | None = None
         while len(turns) < limit and (page := await finding.list_queued(session, after=after, limit=_PAGE)):
             after = (page[-1].created_at, page[-1].id)
@@ -69,6 +70,9 @@ async def find(tools: Tools, memory: Hopeless, this: Round, limit: int) -> list[
                 chosen = None if over else await round_.choose(waiting)
                 if waiting.bucket in mine and (over or chosen is not None):
                     turns.append(Turn(waiting.account_id, waiting.id, waiting.bucket, chosen))
+        if round_.searches >= SEARCHES_MAX:  # so that the next one comes to those behind them
+            until = this.at + timedelta(seconds=_HOPELESS_SECONDS)
+            memory.until.update(dict.fromkeys(round_.hopeless, until))
     return turns[:limit]
 
 
@@ -90,16 +94,17 @@ async def step(tools: Tools, this: Round, turn: Turn) -> str:
 class _Round:
     """One way through the queue: what was given to those before, and what was found to fit nobody."""
 
-    def __init__(self, session: AsyncSession, memory: Hopeless, at: datetime) -> None:
+    def __init__(self, session: AsyncSession, memory: Hopeless, at: datetime, *, taken: Sequence[str]) -> None:
         self._session, self._memory, self._at = session, memory, at
-        self._taken: list[str] = []
-        self._searches = 0
+        self._taken = list(taken)
+        self.searches = 0
+        self.hopeless: set[str] = set()
 
     async def choose(self, waiting: Queued) -> Chosen | None:
         wish = json.dumps(waiting.wanted, sort_keys=True)
-        if wish in self._memory.until or self._searches >= SEARCHES_MAX:
+        if wish in self.hopeless or wish in self._memory.until or self.searches >= SEARCHES_MAX:
             return None
-        self._searches += 1
+        self.searches += 1
         wanted = restored_wanted(waiting.wanted, exclude_listing_ids=tuple(self._taken))
         # Families that were named as fallbacks are no competitors of the first.
         choices = [replace(wanted, families=(slug,)) for slug in wanted.families] if wanted.families else [wanted]
@@ -107,7 +112,7 @@ class _Round:
             if matches := await catalog.cheapest(self._session, choice, at=self._at, limit=1):
                 self._taken.append(matches[0].listing.id)
                 return Chosen.of(matches[0])
-        self._memory.until[wish] = self._at + timedelta(seconds=_HOPELESS_SECONDS)
+        self.hopeless.add(wish)
         return None
 
 

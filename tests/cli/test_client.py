@@ -1,5 +1,6 @@
 import json
 import re
+import time
 from pathlib import Path
 
 import asyncssh
@@ -49,7 +50,8 @@ def public_key(tmp_path):
 def test_help_names_every_command(run):
     shown = run("--help").stdout
     for command in ("up", "api", "worker", "sandbox", "migrate", "admin", "families", "offers", "quote", "launch", "ps",
-                    "show", "ssh", "logs", "stop", "balance", "ledger", "topup", "auto-topup", "prices"):  # fmt: skip
+                    "show", "ssh", "logs", "stop", "balance", "ledger", "topup", "auto-topup", "prices",
+                    "hibernate", "resume"):  # fmt: skip
         assert re.search(rf"^\s+{command}\s", shown, re.MULTILINE), command
 
 
@@ -99,6 +101,28 @@ def test_rental_from_launch_to_stop(run, told, public_key):
     assert told("stop", rental["id"], "--yes")["status"] in {"stopping", "stopped"}
     assert told("stop", rental["id"], "--yes")["status"] in {"stopping", "stopped"}
     assert rental["id"] in run("ps", "--all").stdout
+
+
+def test_rental_that_sleeps_and_one_that_waits(run, told, public_key):
+    launch = ("launch", "rtx-4090", "--provider", "vast", "--ssh-key", public_key, "--yes")
+    rental = told(*launch)
+    assert float(rental["rate"]["stopped_per_hour"]) < float(rental["rate"]["per_hour"])
+    assert told("hibernate", rental["id"])["status"] == "hibernating"
+    for _ in range(100):
+        shown = told("show", rental["id"])
+        if shown["status"] != "hibernating":
+            break
+        time.sleep(0.2)
+    assert (shown["status"], shown["rate"]["per_hour"]) == ("hibernated", rental["rate"]["stopped_per_hour"])
+    assert rental["id"] in run("ps").stdout
+    awake = told("resume", rental["id"])
+    assert (awake["status"], awake["disk_lost"]) == ("running", False)
+    assert told("stop", rental["id"], "--yes")["status"] == "stopping"
+
+    assert run(*launch, "--wait", "1h").returncode == Exit.USAGE
+    waits = told(*launch, "--wait", "1h", "--max-price", "0.000001", "--detach")
+    assert (waits["status"], waits["reserve"]["held"]) == ("queued", "0.000001")
+    assert told("stop", waits["id"], "--yes")["status"] == "stopped"
 
 
 def test_wallet_and_ledger(run, told):

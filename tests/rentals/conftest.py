@@ -24,7 +24,16 @@ from app.rentals import Limits, PlatformKey, Tools, stopping
 from app.rentals.asking import Ask
 from app.rentals.launching import BUILT_IN, DEFAULT_TEMPLATE
 from app.rentals.models import AttemptRow, RentalRow
-from app.rentals.reconcilers import checkpointing, destroying_machines, ending, placing, sweeps, visits, watching
+from app.rentals.reconcilers import (
+    checkpointing,
+    destroying_machines,
+    ending,
+    hibernation,
+    placing,
+    sweeps,
+    visits,
+    watching,
+)
 from app.rentals.requesting import Requested, request
 from app.sandbox import Sandbox, SandboxConfig
 from tests.rentals.dying import victim
@@ -94,6 +103,7 @@ class Stage:
             await self.run(destroying_machines)
             await self.run(ending)
             await self.run(checkpointing)
+            await self.run(hibernation)
             self.clock.advance(1)
             await asyncio.sleep(0.02)
         raise AssertionError("it did not come about")
@@ -106,15 +116,17 @@ class Stage:
         return await self.rental(rental_id)
 
     async def until_rest(self) -> None:
-        """Run until nothing is under way: every machine gone or live, every rental at rest."""
+        """Run until nothing is under way: every machine gone, live or off, every rental at rest."""
 
         async def rested() -> bool:
             async with self.databases.worker.begin_unscoped() as session:
                 moving = await session.scalars(
-                    select(RentalRow.id).where(RentalRow.status.in_(["provisioning", "interrupted", "stopping"]))
+                    select(RentalRow.id).where(
+                        RentalRow.status.in_(["provisioning", "interrupted", "hibernating", "stopping"])
+                    )
                 )
                 doomed = await session.scalars(
-                    select(AttemptRow.marker).where(AttemptRow.status.not_in(["gone", "live"]))
+                    select(AttemptRow.marker).where(AttemptRow.status.not_in(["gone", "live", "hibernated"]))
                 )
                 return not moving.all() and not doomed.all()
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 
-from app import wallet
+from app import catalog, wallet
 from app.kit.errors import InvalidState
 from app.kit.ids import AccountId, RentalId
 from app.providers import MachineStatus
+from app.providers.hyperstack import HyperstackProvider
 from app.rentals import invariants
 from app.rentals.errors import CannotHibernate
 from app.rentals.hibernating import HIBERNATE_SECONDS, hibernate
@@ -24,15 +26,6 @@ from app.sandbox import Fault
 async def act(stage: Any, deed: Any, account: AccountId, rental_id: RentalId) -> Any:
     async with stage.databases.api.begin(account) as session:
         return await deed(session, account_id=account, rental_id=rental_id, actor="test", at=stage.clock.now())
-
-
-async def until_status(stage: Any, rental_id: RentalId, *statuses: str) -> Any:
-    async def reached() -> bool:
-        await stage.run(hibernation)
-        return (await stage.rental(rental_id)).status in statuses
-
-    await stage.until(reached)
-    return await stage.rental(rental_id)
 
 
 async def running(stage: Any, account: AccountId, **wishes: Any) -> tuple[Any, Any]:
@@ -47,7 +40,7 @@ async def hibernated(stage: Any, account: AccountId, **wishes: Any) -> tuple[Any
     made, _ = await running(stage, account, **wishes)
     stage.clock.advance(100)
     await act(stage, hibernate, account, made.rental_id)
-    return made, await until_status(stage, made.rental_id, "hibernated")
+    return made, await stage.until_status(made.rental_id, "hibernated")
 
 
 async def sound(stage: Any) -> None:
@@ -83,7 +76,8 @@ async def test_a_rental_sleeps_for_its_disk_and_wakes_on_its_own_machine(stage, 
     assert asleep.status == "hibernating"
     stage.clock.advance(50)
     assert await cost(stage, account, made.rental_id) == ran
-    rental = await until_status(stage, made.rental_id, "hibernated")
+    rental = await stage.until_status(made.rental_id, "hibernated")
+    stage.clock.at = rental.hibernated_at
     assert await cost(stage, account, made.rental_id) == ran
     balance = await stage.balance(account)
     assert (balance.reserved, balance.burn_per_hour) == (rental.stopped_rate, rental.stopped_rate)
@@ -165,7 +159,7 @@ async def test_doing_it_twice_changes_nothing_and_doing_it_out_of_turn_is_refuse
     assert (await act(stage, hibernate, account, made.rental_id)).version == first.version
     with pytest.raises(InvalidState):
         await act(stage, resume, account, made.rental_id)
-    await until_status(stage, made.rental_id, "hibernated")
+    await stage.until_status(made.rental_id, "hibernated")
     first = await act(stage, resume, account, made.rental_id)
     assert (await act(stage, resume, account, made.rental_id)).version == first.version
     with pytest.raises(InvalidState):
@@ -188,7 +182,7 @@ async def test_an_answer_that_is_lost_turns_the_machine_off_once(stage, rich) ->
     made, _ = await running(stage, account)
     stage.sandbox.faults.add(Fault("timeout_after_success", operation="stop", mode="drop"))
     await act(stage, hibernate, account, made.rental_id)
-    await until_status(stage, made.rental_id, "hibernated")
+    await stage.until_status(made.rental_id, "hibernated")
     await sound(stage)
 
 
@@ -269,3 +263,47 @@ async def test_the_sweep_leaves_what_hibernates_alone(stage, rich) -> None:
     stage.clock.advance(60)
     assert (await stage.run(sweeps))["destroyed"] == 0
     assert len(stage.alive()) == 1
+
+
+@pytest.fixture
+async def hyperstack(stage) -> AsyncIterator[str]:
+    """Open a cloud that hibernates by its own word, and return a family of it that can."""
+    config = stage.sandbox.config
+    cloud = HyperstackProvider(
+        api_key=config.hyperstack_key,
+        base_url=f"{stage.sandbox.url}/v1",
+        options=stage.options,
+        ssh_port=config.ssh_port,
+    )
+    stage.tools.providers["hyperstack"] = cloud
+    await stage.take_leases()
+    await stage.refresh()
+    async with stage.databases.worker.begin_unscoped() as session:
+        wanted = catalog.Wanted(providers=("hyperstack",), min_vram_gb=1, gpu_count=1)
+        matches = await catalog.cheapest(session, wanted, at=stage.clock.now(), limit=50)
+    yield next(match.listing.family for match in matches if match.listing.stopped_micros_per_hour)
+    await cloud.aclose()
+
+
+@pytest.mark.parametrize("stock", ["left", "gone"])
+async def test_a_cloud_that_hibernates_wakes_the_machine_or_says_that_its_gpu_is_taken(
+    stock, stage, rich, hyperstack
+) -> None:
+    account = await rich()
+    made, rental = await hibernated(stage, account, family=hyperstack, wanted={"providers": ("hyperstack",)})
+    [asleep] = await stage.attempts(made.rental_id)
+    assert rental.stopped_rate == asleep.listing["stopped_micros_per_hour"]
+    if stock == "gone":
+        stage.sandbox.faults.add(Fault("offer_gone", provider="hyperstack", operation="start"))
+    stage.clock.at = rental.hibernated_at + timedelta(seconds=1800)
+    slept = await cost(stage, account, made.rental_id)
+    await act(stage, resume, account, made.rental_id)
+    rental = await stage.until_status(made.rental_id, "running", "failed")
+    assert rental.status == "running", rental.failure
+    stage.clock.at = rental.run_since
+    assert await cost(stage, account, made.rental_id) == slept
+    attempts = await stage.attempts(made.rental_id)
+    assert (rental.disk_lost, len(attempts)) == ((stock == "gone"), 1 if stock == "left" else 2)
+    await stage.until_rest()
+    assert len(stage.alive()) == 1
+    await sound(stage)

@@ -30,7 +30,7 @@ from app.cli.errors import CliError, UsageError
 RentalArg = Annotated[str, typer.Argument(metavar="RENTAL", help="Its id, rent_…")]
 
 _FOLLOW_SECONDS = 2.0
-_LIVE = ["provisioning", "running", "stopping"]
+_LIVE = ["queued", "provisioning", "running", "interrupted", "hibernating", "hibernated", "stopping"]
 _FAMILIES = (("FAMILY", "id"), ("GPU", "title"), ("VRAM GB", "vram_gb"), ("FROM $/H", "from_price_per_gpu_hour"),
              ("LISTINGS", "listings"))  # fmt: skip
 _OFFERS = (("OFFER", "display"), ("$/H", "price_per_hour"), ("SPOT", "spot"), ("RELIABILITY", "reliability"),
@@ -40,14 +40,15 @@ _RENTALS = (("RENTAL", "id"), ("NAME", "name"), ("STATUS", "status"), ("STAGE", 
             ("SSH", "ssh.command"))  # fmt: skip
 _RENTAL = (("Rental", "id"), ("Name", "name"), ("Status", "status"), ("Stage", "stage"), ("Why", "status_reason"),
            ("Family", "family"), ("GPUs", "gpu_count"), ("Region", "region.name"), ("Provider", "provider"),
-           ("Per hour", "rate.per_hour"), ("Reserve", "reserve"), ("Cost", "cost"), ("SSH", "ssh.command"),
+           ("Per hour", "rate.per_hour"), ("Asleep per hour", "rate.stopped_per_hour"), ("Reserve", "reserve"), ("Cost", "cost"), ("SSH", "ssh.command"),
            ("Endpoints", "endpoints"), ("Failure", "failure"), ("Ended by", "end_reason"), ("Created", "created_at"),
-           ("Running since", "running_at"), ("Ended", "ended_at"))  # fmt: skip
+           ("Waits until", "queued_until"), ("Running since", "running_at"), ("Asleep since", "hibernated_at"),
+           ("Disk lost", "disk_lost"), ("Ended", "ended_at"))  # fmt: skip
 
 
 def add_client_commands(app: typer.Typer) -> None:
     """Add them to the command line."""
-    for command in (login, families, offers, quote, launch, ps, show, ssh, logs, stop):
+    for command in (login, families, offers, quote, launch, ps, show, ssh, logs, stop, hibernate, resume):
         app.command()(command)
 
 
@@ -143,6 +144,7 @@ def launch(
         list[Path] | None, typer.Option(help="Public key file; repeatable. Your default key without.")
     ] = None,
     timeout: Annotated[str | None, typer.Option(help="Stop it after so long, such as 2h.")] = None,
+    wait: Annotated[str | None, typer.Option(help="Where nothing fits now: wait so long for it, such as 6h.")] = None,
     max_spend: Annotated[str | None, typer.Option(help="Stop it when it has cost so many dollars.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Don't wait until it runs.")] = False,
     yes: Yes = False,
@@ -150,20 +152,17 @@ def launch(
     as_json: AsJson = False,
 ) -> None:
     """Rent a GPU: shows the cost, asks, then follows it stage by stage until it runs."""
-    from app.cli.client.launching import follow, quote_and_confirm
+    from app.cli.client.launching import follow, wish_to_wait
 
     market = Market(family, min_vram_gb, gpu_count, region, provider, spot, max_price, disk_gb, template)
-    script, keys, seconds = (
-        asking.read_script(startup_script),
-        asking.read_public_keys(ssh_key),
-        asking.seconds_of(timeout),
-    )
+    script, keys = asking.read_script(startup_script), asking.read_public_keys(ssh_key)
+    seconds, patience = asking.seconds_of(timeout), asking.seconds_of(wait)
     wanted = Launch(name, template, image, script, seconds, max_spend, keys).body()
     with open_api(profile) as api:
-        quoted = quote_and_confirm(api, market, yes=yes, as_json=as_json)
-        rental = api.post("/v1/rentals", {"quote_id": quoted["id"], **wanted})
+        wish = wish_to_wait(api, market, wait_seconds=patience, yes=yes, as_json=as_json)
+        rental = api.post("/v1/rentals", {**wish, **wanted})
         if not detach:
-            rental = follow(api, rental, quiet=as_json)
+            rental = follow(api, rental, quiet=as_json, wait_seconds=patience or 0)
     output.show(rental, _RENTAL, as_json=as_json)
 
 
@@ -238,6 +237,28 @@ def stop(rental: RentalArg, yes: Yes = False, profile: Profile = None, as_json: 
         agree(f"{rental} is stopped, and what is on its machine is lost.", as_json=as_json, otherwise="It runs on.")
     with open_api(profile) as api:
         output.show(api.post(f"{_path(rental)}/stop"), _RENTAL, as_json=as_json)
+
+
+def hibernate(rental: RentalArg, profile: Profile = None, as_json: AsJson = False) -> None:
+    """Turn a rental's machine off and keep its disk: only that is billed then. What is in memory is lost."""
+    with open_api(profile) as api:
+        output.show(api.post(f"{_path(rental)}/hibernate"), _RENTAL, as_json=as_json)
+
+
+def resume(
+    rental: RentalArg,
+    detach: Annotated[bool, typer.Option("--detach", help="Don't wait until it runs.")] = False,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a hibernated rental again, then follow it until it does."""
+    from app.cli.client.launching import follow
+
+    with open_api(profile) as api:
+        told = api.post(f"{_path(rental)}/resume")
+        if not detach:
+            told = follow(api, told, quiet=as_json)
+    output.show(told, _RENTAL, as_json=as_json)
 
 
 def _path(rental: str) -> str:

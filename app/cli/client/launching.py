@@ -11,6 +11,7 @@ import typer
 
 from app.cli.client.asking import Market
 from app.cli.client.http import Api, Json
+from app.cli.client.options import agree
 from app.cli.client.output import at, text_of, write_facts, write_line
 from app.cli.errors import CliError, Exit, UsageError
 
@@ -61,13 +62,33 @@ def quote_and_confirm(api: Api, market: Market, *, yes: bool, as_json: bool) -> 
     return told
 
 
-def follow(api: Api, rental: Json, *, quiet: bool) -> Json:
+def wish_to_wait(api: Api, market: Market, *, wait_seconds: int | None, yes: bool, as_json: bool) -> Json:
+    """Return what is to be rented: a quote that somebody agreed to, or where nothing fits now, the wish to wait for it.
+
+    Raises:
+        CliError: nothing fits and nobody waits, or they said no.
+        UsageError: somebody waits without a ceiling.
+    """
+    if wait_seconds is not None and market.max_price_per_hour is None:
+        raise UsageError("--wait takes --max-price beside it: an hour at that price is held while it waits.")
+    try:
+        return {"quote_id": quote_and_confirm(api, market, yes=yes, as_json=as_json)["id"]}
+    except CliError as error:
+        if wait_seconds is None or error.problem.get("code") != "no_matching_listings":
+            raise
+    held = f"Nothing fits now. It waits, and an hour at ${market.max_price_per_hour} is held meanwhile."
+    if not yes:
+        agree(held, as_json=as_json, otherwise="Nothing was rented.")
+    return market.body() | {"wait_seconds": wait_seconds}
+
+
+def follow(api: Api, rental: Json, *, quiet: bool, wait_seconds: int = 0) -> Json:
     """Return the rental once it runs, showing the stages it passes.
 
     Raises:
-        CliError: it failed, was stopped, or takes longer than twenty minutes.
+        CliError: it failed, was stopped, or takes longer than twenty minutes, beside ``wait_seconds`` in the queue.
     """
-    deadline = time.monotonic() + _WAIT_SECONDS_MAX
+    deadline = time.monotonic() + _WAIT_SECONDS_MAX + wait_seconds
     with ExitStack() as stack:
         show = _Stages(stack, quiet=quiet)
         while rental["status"] in _ON_ITS_WAY:

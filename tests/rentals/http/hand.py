@@ -9,6 +9,7 @@ from app.kit.ids import RentalId
 from app.kit.leases import bucket_of
 from app.rentals import queries
 from app.rentals.models import AttemptRow, LogRow
+from app.rentals.runs import begin_run
 from app.rentals.states import Status, move
 
 
@@ -49,6 +50,7 @@ class Hand:
                 )
             )
             await wallet.start(session, account_id=account_id, rental_id=rental_id, at=at)
+            await begin_run(session, row, attempt=1, at=at)
             row.attempts, row.running_at, row.heartbeat_at, row.next_at = 1, at, at, None
             if row.max_duration_seconds is not None:
                 row.stop_at = at + timedelta(seconds=row.max_duration_seconds)

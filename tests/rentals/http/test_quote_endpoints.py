@@ -18,7 +18,13 @@ async def quoted(caller, **wish):
 
 async def test_a_quote_shows_its_parts_and_the_order_of_attempts(ada) -> None:
     quote = await quoted(ada)
-    assert quote["rate"] == {"per_hour": "0.364", "locked": True, "components": {"gpu": "0.36", "disk": "0.004"}}
+    assert quote["rate"] == {
+        "per_hour": "0.364",
+        "locked": True,
+        "components": {"gpu": "0.36", "disk": "0.004"},
+        "running_per_hour": "0.364",
+        "stopped_per_hour": None,
+    }
     assert quote["hold"] == "0.364"
     assert [attempt["price_per_hour"] for attempt in quote["attempts"]] == ["0.364", "0.504", "0.704"]
     assert [attempt["order"] for attempt in quote["attempts"]] == [1, 2, 3]
