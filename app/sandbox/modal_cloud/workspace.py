@@ -75,18 +75,23 @@ class Workspace:
         return api_pb2.MountGetOrCreateResponse(mount_id=self._object("mo", "mount", request.deployment_name))
 
     async def _image(self, request: Any) -> Any:  # noqa: ANN401 - as above
+        """Return an image, with the result of its build if it was built before."""
         lines = tuple(request.image.dockerfile_commands)
         image_id = self._object("im", "image", *lines, *(base.image_id for base in request.image.base_images))
-        self.images[image_id] = lines
-        if any(_PRIVATE in line for line in lines if line.startswith("FROM ")):
-            failed = api_pb2.GenericResult(
-                status=api_pb2.GenericResult.GENERIC_STATUS_FAILURE, exception="pull access denied"
-            )
-            return api_pb2.ImageGetOrCreateResponse(image_id=image_id, result=failed)
-        return api_pb2.ImageGetOrCreateResponse(image_id=image_id, result=_success(), metadata=api_pb2.ImageMetadata())
+        result = self._result(image_id) if image_id in self.images else None
+        self.images.setdefault(image_id, lines)
+        return api_pb2.ImageGetOrCreateResponse(image_id=image_id, result=result, metadata=api_pb2.ImageMetadata())
 
-    async def _built(self, _: Any) -> Any:  # noqa: ANN401 - as above
-        return [api_pb2.ImageJoinStreamingResponse(result=_success(), eof=True, metadata=api_pb2.ImageMetadata())]
+    async def _built(self, request: Any) -> Any:  # noqa: ANN401 - as above
+        """Wait for a build, which takes no time."""
+        result = self._result(request.image_id)
+        return [api_pb2.ImageJoinStreamingResponse(result=result, eof=True, metadata=api_pb2.ImageMetadata())]
+
+    def _result(self, image_id: str) -> Any:  # noqa: ANN401 - as above
+        if any(_PRIVATE in line for line in self.images.get(image_id, ()) if line.startswith("FROM ")):
+            failed = api_pb2.GenericResult.GENERIC_STATUS_FAILURE
+            return api_pb2.GenericResult(status=failed, exception="pull access denied")
+        return api_pb2.GenericResult(status=api_pb2.GenericResult.GENERIC_STATUS_SUCCESS)
 
     async def _secret(self, request: Any) -> Any:  # noqa: ANN401 - as above
         secret_id = self._new_id("st")
@@ -97,10 +102,6 @@ class Workspace:
         if key not in self._ids:
             self._ids[key] = self._new_id(prefix)
         return self._ids[key]
-
-
-def _success() -> Any:  # noqa: ANN401 - protobuf's
-    return api_pb2.GenericResult(status=api_pb2.GenericResult.GENERIC_STATUS_SUCCESS)
 
 
 def _base64(value: dict[str, object]) -> str:
