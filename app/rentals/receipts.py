@@ -112,13 +112,13 @@ async def receipt_of(session: AsyncSession, seen: Seen, query: ReceiptQuery, *, 
         refunded=hold.refunded,
         total=hold.meter.charged - hold.refunded,
         overrun_seconds=hold.meter.overrun_seconds,
-        stretches=_stretches(await list_runs(session, account_id=account_id, rental_id=row.id), ended_at=row.ended_at),
+        stretches=stretches(await list_runs(session, account_id=account_id, rental_id=row.id), ended_at=row.ended_at),
         lines=shown,
         next_after_seq=shown[-1].seq if len(lines) > len(shown) else None,
     )
 
 
-def _stretches(runs: Sequence[RunRow], *, ended_at: datetime | None) -> list[Stretch]:
+def stretches(runs: Sequence[RunRow], *, ended_at: datetime | None) -> list[Stretch]:
     """Return the runs with the gaps between and after them."""
     told: list[Stretch] = []
     end = None
