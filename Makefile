@@ -3,11 +3,10 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-localstripe up test lint bench openapi soak clean
+.PHONY: help install install-dev install-localstripe install-dstack up test lint bench openapi soak clean
 .SILENT:
 
 VENV ?= .venv
-LOCALSTRIPE := $(VENV)/localstripe
 PY := $(VENV)/bin/python
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	command -v $$name >/dev/null 2>&1 && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
@@ -26,19 +25,21 @@ install: $(PY) ## install what the service needs into .venv
 install-dev: $(PY) ## install what the tests need as well
 	$(call installed,requirements-dev.lock)
 
-# Another Stripe to test against. It is under the GPL, so it has an environment of its own and nothing of ours imports it.
-install-localstripe: $(PY)
-	if ! cmp -s requirements-localstripe.lock $(LOCALSTRIPE)/requirements.lock; then \
-		echo "Installing requirements-localstripe.lock into $(LOCALSTRIPE) …"; \
-		$(PY) -m venv $(LOCALSTRIPE) && $(LOCALSTRIPE)/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
-			--no-deps --require-hashes -r requirements-localstripe.lock \
-			&& cp requirements-localstripe.lock $(LOCALSTRIPE)/requirements.lock \
-			|| echo "localstripe could not be installed; the tests that talk to it will say that they were skipped." >&2; fi
+# Others' software to test against: another Stripe, and another client of RunPod. Each has an environment of its own, since
+# it is under a licence or wants versions that ours must not meet, and nothing of ours imports it.
+APART := localstripe dstack
+$(APART:%=install-%): install-%: $(PY)
+	if ! cmp -s requirements-$*.lock $(VENV)/$*/requirements.lock; then \
+		echo "Installing requirements-$*.lock into $(VENV)/$* …"; \
+		$(PY) -m venv $(VENV)/$* && $(VENV)/$*/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+			--no-deps --require-hashes -r requirements-$*.lock \
+			&& cp requirements-$*.lock $(VENV)/$*/requirements.lock \
+			|| echo "$* could not be installed; the tests that talk to it will say that they were skipped." >&2; fi
 
 up: install ## run everything here: PostgreSQL, sandbox, API, worker, a demo account
 	exec $(PY) -m app up
 
-test: install-dev install-localstripe ## run the tests
+test: install-dev $(APART:%=install-%) ## run the tests
 	$(PY) -m pytest -m 'not soak' -n 2 --dist worksteal
 
 lint: install-dev ## check style, types, floors and the API's description

@@ -35,7 +35,7 @@ class SandboxConfig:
     price_step_seconds: float = 60.0
     """How often prices and stocks move; 0 for never."""
     charges_lag_seconds: float = 0.0
-    """Vast: how far the books of realised charges run behind."""
+    """Vast and RunPod: how far the books of realised charges run behind."""
     rate_limits: bool = False
     """Whether the clouds' documented rate limits hold from the start."""
     stripe_key: str = "sk_test_sandbox"
