@@ -11,6 +11,8 @@ from app.kit.db import driver
 
 LOOK_BACK: Final = timedelta(days=30)
 """A machine that ended before is not looked for any more: no worker was away for so long."""
+OVERLAP: Final = timedelta(days=1)
+"""So far before the latest end that is noted another may turn up: workers' clocks differ, and commits take their time."""
 PATIENCE: Final = timedelta(days=3)
 """How long a cloud's books may lag."""
 
@@ -48,7 +50,9 @@ WHERE state = 'open' AND ended_at < $1
 
 async def note_ended(session: AsyncSession, *, at: datetime) -> int:
     """Open a cost for each machine that is gone and has none, or went later than was thought; return how many."""
-    return _count(await driver(session).execute(_NOTE, at, at - LOOK_BACK))
+    latest: datetime | None = await driver(session).fetchval("SELECT max(ended_at) FROM machine_costs")
+    since = max(at - LOOK_BACK, latest - OVERLAP) if latest else at - LOOK_BACK
+    return _count(await driver(session).execute(_NOTE, at, since))
 
 
 async def close_forgotten(session: AsyncSession, *, at: datetime) -> int:
