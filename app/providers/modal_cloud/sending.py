@@ -38,14 +38,44 @@ class _Once:
     """A remote call without retries, with a deadline and a bound on the answer."""
 
     def __init__(self, rpc: Any, seconds: float) -> None:  # noqa: ANN401 - the SDK's
+        rpc.wrapped_method = _Bounded(rpc.wrapped_method)
         self._rpc = rpc
         self._seconds = seconds
 
     async def __call__(self, request: Any, *, metadata: Any = None, **_: object) -> Any:  # noqa: ANN401 - the SDK's signature
-        reply = await self._rpc(request, retry=None, timeout=self._seconds, metadata=metadata)
-        if reply.ByteSize() > ANSWER_MAX_BYTES:
-            raise Malformed(f"the answer is larger than {ANSWER_MAX_BYTES} bytes")
+        return await self._rpc(request, retry=None, timeout=self._seconds, metadata=metadata)
+
+
+class _Bounded:
+    """gRPC's side of a call, which takes no answer that says that it is larger than the bound."""
+
+    def __init__(self, method: Any) -> None:  # noqa: ANN401 - grpclib's
+        self._method = method
+        self.name = method.name
+        self.channel = method.channel
+        """Set by the SDK before each call."""
+
+    async def __call__(self, message: Any, *, timeout: float | None = None, metadata: Any = None) -> Any:  # noqa: ANN401, ASYNC109 - grpclib's signature
+        self._method.channel = self.channel
+        async with self._method.open(timeout=timeout, metadata=metadata) as stream:
+            await stream.send_message(message, end=True)
+            await stream.recv_initial_metadata()
+            _bound(stream._stream)  # noqa: SLF001 - below grpclib's own surface there is the length, before the message
+            reply = await stream.recv_message()
+            if reply is None:
+                raise Malformed("an answer without a message")
         return reply
+
+
+def _bound(stream: Any) -> None:  # noqa: ANN401 - grpclib's
+    receive = stream.recv_data
+
+    async def bounded(size: int) -> bytes:
+        if size > ANSWER_MAX_BYTES:
+            raise Malformed(f"the answer is larger than {ANSWER_MAX_BYTES} bytes")
+        return bytes(await receive(size))
+
+    stream.recv_data = bounded
 
 
 class _CreateOnce(_Once):

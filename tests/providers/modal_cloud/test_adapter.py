@@ -292,6 +292,15 @@ async def test_a_connection_that_was_cut_is_made_anew(modal, modal_sandbox, fres
     await modal.destroy(await modal.create(fresh()))
 
 
+async def test_an_answer_that_is_too_large_is_not_even_read(modal, modal_sandbox):
+    await modal.list_offers()
+    modal_sandbox.faults.add(Fault("malformed", operation="list_offers", provider="modal", mode="huge", times=None))
+    with pytest.raises(Unavailable, match="larger than"):
+        await modal.list_offers()
+    modal_sandbox.faults.clear()
+    assert await modal.list_offers()
+
+
 async def test_a_price_that_has_moved_is_told_once(modal, modal_sandbox, caplog, capsys):
     modal_sandbox.change_offer("L40S", "reprice", micros_per_second=600)
     for _ in range(3):
