@@ -16,7 +16,7 @@ import pytest
 from app.kit.clock import SystemClock
 from app.providers import Capability, Machine, MachineStatus
 from app.rentals import queries
-from app.rentals.interrupting import notice_of
+from app.rentals.interrupting import may_be_interrupted, notice_of
 from app.rentals.live import Live
 from app.rentals.reconcilers import checkpointing, visits, watching
 from tests.rentals.spot import end, events_of, machine_of, running_spot
@@ -132,3 +132,6 @@ def test_a_notice_is_acted_on_when_it_is_time(at: Any) -> None:
     quiet = replace(soon, preempts_at=None)
     assert notice_of(quiet, one, by_the_clock, at=at + timedelta(hours=23)) is None
     assert notice_of(quiet, one, by_the_clock, at=at + timedelta(seconds=86_300)) == at + timedelta(days=1)
+    assert may_be_interrupted(one, cloud)
+    assert not may_be_interrupted(one._replace(spot=False), cloud)
+    assert may_be_interrupted(one._replace(spot=False), replace(cloud, interruption="timeout"))

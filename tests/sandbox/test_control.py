@@ -38,8 +38,19 @@ async def test_accidents_happen_on_demand(sandbox, vast):
         assert (await vast.http.post(f"/_sandbox/machines/{one}/{deed}")).status_code == 200
     assert await vast.show(one) is None
     assert (await vast.http.post(f"/_sandbox/machines/{one}/vanish")).status_code == 404
+    assert (await vast.http.post(f"/_sandbox/machines/{one}/preempt")).status_code == 404
     assert (await vast.http.post(f"/_sandbox/machines/{one}/dance")).status_code == 404
     assert sandbox.truth[0].ended_at is not None
+
+
+async def test_a_notice_is_given_on_demand(vast):
+    one = await vast.rented()
+    path = f"/_sandbox/machines/{one}/preempt"
+    for wrong in (-1, "5", True):
+        assert (await vast.http.post(path, json={"notice_seconds": wrong})).status_code == 422
+    assert (await vast.http.post(path, json={"notice_seconds": 100})).status_code == 200
+    row = await vast.show(one)
+    assert row["end_date"] - row["start_date"] < 200
 
 
 async def test_offers_are_withdrawn_repriced_and_restored(vast):

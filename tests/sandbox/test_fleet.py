@@ -94,6 +94,19 @@ async def test_an_outbid_machine_stops_until_the_bid_is_raised(sandbox, vast):
     await vast.reaches(one, "running")
 
 
+async def test_a_machine_that_is_preempted_is_told_when_works_until_then_and_is_gone(sandbox, vast):
+    one = await vast.rented()
+    before = await vast.reaches(one, "running")
+    assert before["end_date"] - before["start_date"] >= 5 * 86_400
+    sandbox.accidents.preempt(str(one), notice_seconds=0.3)
+    row = await vast.show(one)
+    assert (row["actual_status"], row["end_date"] - before["start_date"] < 60) == ("running", True)
+    await asyncio.sleep(0.5)
+    assert await vast.show(one) is None
+    [truth] = sandbox.truth
+    assert truth.ended_at is not None
+
+
 async def test_only_a_running_spot_machine_can_be_outbid(sandbox, vast):
     one = await vast.rented()
     with pytest.raises(LookupError):

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -111,6 +111,13 @@ def test_an_offer_does_without_what_is_nice_to_have(name, value):
 def test_what_is_taken_is_not_on_offer():
     assert parse_offer({**OFFER, "rentable": False}, spot=False) is None
     assert parse_offer({**OFFER, "rented": True}, spot=False) is None
+
+
+def test_the_end_of_an_instance_is_when_its_host_takes_it_back():
+    assert parse_machine(INSTANCE).preempts_at is None
+    ends = parse_machine({**INSTANCE, "end_date": Decimal("1790864000.5")}).preempts_at
+    assert ends == parse_machine(INSTANCE).created_at + timedelta(days=10)
+    assert parse_machine({**INSTANCE, "end_date": "soon"}).preempts_at is None
 
 
 def test_names_tell_the_interconnect():
