@@ -1,13 +1,14 @@
 """Wallet: one account's money in its own words: available, reserved, total, to the second.
 
 Promised: an hour is held before a rental begins; usage eats only the hold; a bill is C(n) = ⌊rate x n / 3600⌋ of n whole
-seconds however often it is settled; what is left comes back at once; nothing falls below zero.
+seconds however often it is settled, and with a rate that changes the sum of such parts; what is left comes back at once;
+nothing falls below zero.
 Money comes in debt first; promotional credit is spent first, expires unless a rental holds it, and is never taken for a
 reversed payment. What is reversed is held, taken and given back once per cause; the rest is owed, and while something is
 owed nothing is available. While a payment is disputed the wallet is restricted: nothing new is reserved or renewed.
 Tables: holds, wallet_alerts, reversal_holds. States of a hold: waiting → running ⇄ waiting (interrupted) → closed; of a
 reversal's hold: open → closed. Locks: the wallet first, then holds.
-Called by rentals (hold, start, close, refund), by topups (receive, refunds, disputes), by worker (settle, expiry) and by
+Called by rentals (hold, start, change_rate, close, refund), by topups (receive, refunds, disputes), by worker (settle, expiry) and by
 the operator (credit, grant).
 """
 

@@ -25,7 +25,7 @@ class Wallet(Wire):
     accrued: MoneyOut
     """Live usage not yet captured; lies inside `reserved`."""
     burn_per_hour: MoneyOut
-    """What everything that runs costs per hour."""
+    """What everything that is billed right now costs per hour."""
     runway_seconds: int | None
     """How long everything that runs can go on; null when nothing runs."""
     incoming: MoneyOut
@@ -33,7 +33,7 @@ class Wallet(Wire):
     owed: MoneyOut
     """Paid from the next inflow before anything becomes available."""
     running: int
-    """How many rentals run."""
+    """How many rentals are billed right now: those that run, and those that hibernate."""
     frozen: bool
     """Nothing new can be reserved while a difference in the books is looked into."""
     restricted: bool

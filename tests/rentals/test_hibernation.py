@@ -15,10 +15,10 @@ from app.kit.errors import InvalidState
 from app.kit.ids import AccountId, RentalId
 from app.providers import MachineStatus
 from app.providers.hyperstack import HyperstackProvider
-from app.rentals import invariants
+from app.rentals import invariants, queries
 from app.rentals.errors import CannotHibernate
 from app.rentals.hibernating import HIBERNATE_SECONDS, hibernate
-from app.rentals.reconcilers import dormancy, ending, hibernation, placing, sweeps
+from app.rentals.reconcilers import dormancy, ending, hibernation, placing, sweeps, visits
 from app.rentals.resuming import resume
 from app.sandbox import Fault
 
@@ -254,6 +254,27 @@ async def test_a_machine_that_its_cloud_started_again_is_turned_off_again(stage,
     await stage.run(dormancy)
     await asyncio.sleep(0.2)
     assert (await stage.tools.providers["vast"].get_machine(machine.id)).status is MachineStatus.STOPPED
+
+
+async def test_the_startup_script_runs_again_and_is_told_so(stage, rich) -> None:
+    account = await rich()
+    launch = {"startup_script": "echo begins${HOURGLASS_RESUMED:+ again}"}
+    made, _ = await running(stage, account, launch=launch)
+    await stage.run(visits)
+    await stage.run(visits)
+    await act(stage, hibernate, account, made.rental_id)
+    await stage.until_status(made.rental_id, "hibernated")
+    await act(stage, resume, account, made.rental_id)
+    rental = await stage.until_status(made.rental_id, "running", "failed")
+    for _ in range(50):
+        await stage.run(visits)
+        if (await stage.rental(made.rental_id)).log_exit is not None:
+            break
+        await asyncio.sleep(0.05)
+    async with stage.databases.api.begin(account) as session:
+        pieces = await queries.list_logs(session, account_id=account, rental_id=made.rental_id, offset=0, limit=10)
+    assert "".join(piece.text for piece in pieces) == "begins\nbegins again\n"
+    assert rental.status == "running"
 
 
 async def test_the_sweep_leaves_what_hibernates_alone(stage, rich) -> None:

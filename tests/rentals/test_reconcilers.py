@@ -10,16 +10,19 @@ import pytest
 
 from app.kit.leases import Holding
 from app.kit.reconcile import Round
-from app.rentals import destroying, interrupting, placement, stopping, tending
+from app.rentals import destroying, hibernating, interrupting, placement, stopping, tending, waiting
+from app.rentals.hibernating import hibernate
 from app.rentals.live import Live
 from app.rentals.reconcilers import (
     auditing,
     checkpointing,
     destroying_machines,
     ending,
+    hibernation,
     placing,
     sweeps,
     visits,
+    waitlist,
     watching,
 )
 
@@ -56,7 +59,29 @@ async def warned(stage: Any, account: Any) -> Any:
     return made
 
 
+async def on_its_way_off(stage: Any, account: Any) -> Any:
+    made = await ran(stage, account)
+    async with stage.databases.api.begin(account) as session:
+        await hibernate(session, account_id=account, rental_id=made.rental_id, actor="test", at=stage.clock.now())
+    return made
+
+
+async def find_waiting(tools: Any, round_: Round, limit: int) -> Any:
+    return await waiting.find(tools, waiting.Hopeless(), round_, limit)
+
+
+async def queued(stage: Any, account: Any) -> Any:
+    connection = await asyncpg.connect(stage.databases.urls.admin)
+    await connection.execute("UPDATE listings SET gone_at = now()")
+    made = await stage.request(account, wanted={"max_price_micros_per_hour": 600_000}, wait_seconds=60)
+    await connection.execute("UPDATE listings SET gone_at = NULL")
+    await connection.close()
+    return made
+
+
 CASES = {
+    "hibernating": (hibernation, hibernating.find, on_its_way_off, "hibernating"),
+    "waiting": (waitlist, find_waiting, queued, "queued"),
     "placement": (placing, placement.find, requested, "provisioning"),
     "destroying": (destroying_machines, destroying.find, stopped, "stopping"),
     "ending": (ending, stopping.find_ending, overdue, "running"),
@@ -110,7 +135,7 @@ async def test_it_succeeds_and_running_it_twice_is_harmless(name: str, stage: An
     for _ in range(2):  # the very same item again, as after a crash between the commit and the next find
         for item in items:
             await reconciler.step(this(stage), item)
-    await stage.until_status(made.rental_id, "running", "stopped")
+    await stage.until_status(made.rental_id, "running", "hibernated", "stopped")
     assert (await stage.run(auditing)) == {"sound": 1}
     machines = 2 if name == "checkpointing" else 1
     assert len([a for a in await stage.attempts(made.rental_id) if a.machine_id]) == machines

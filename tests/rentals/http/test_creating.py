@@ -10,7 +10,8 @@ import pytest
 SHAPE = {
     "id", "object", "name", "status", "stage", "status_reason", "family", "gpu_count", "region", "provider", "spot",
     "template", "image", "disk_gb", "ports", "env_names", "ssh", "endpoints", "rate", "reserve", "cost", "limits",
-    "checkpoint_uri", "interruptions", "interrupted_at", "hibernated_at", "disk_lost", "queued_until", "created_by", "tags", "attempts", "failure", "end_reason", "actions", "created_at", "running_at", "ended_at",
+    "checkpoint_uri", "interruptions", "interrupted_at", "hibernated_at", "disk_lost", "queued_until",
+    "created_by", "tags", "attempts", "failure", "end_reason", "actions", "created_at", "running_at", "ended_at",
     "settled_at",
 }  # fmt: skip
 
@@ -112,7 +113,7 @@ async def test_filters_choose_the_listing(ada, wish, rate) -> None:
         ({"min_vram_gb": 24, "fallback_families": ["h100"]}, "validation_failed"),
         ({"family": "rtx-4090", "idle": {"minutes": 5}}, "validation_failed"),
         ({"family": "rtx-4090", "team_id": "team_1"}, "validation_failed"),
-        ({"family": "rtx-4090", "checkpoint_uri": "s3://x"}, "validation_failed"),
+        ({"family": "rtx-4090", "checkpoint_uri": "no uri"}, "validation_failed"),
         ({"family": "rtx-4090", "template": "nonsense"}, "validation_failed"),
         ({"family": "rtx-4090", "template": "vllm", "image": "a/b"}, "validation_failed"),
         ({"family": "rtx-4090", "image": "-v /:/host"}, "validation_failed"),
