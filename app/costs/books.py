@@ -12,6 +12,7 @@ from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.costs.comparing import Comparison, Had, compare
+from app.costs.noting import PATIENCE
 from app.kit.db import driver
 from app.kit.leases import fenced
 from app.kit.money import dollars
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 GRACE: Final = timedelta(hours=12)
 """How long after its end a day is compared: clouds book hours later."""
 CATCH_UP_DAYS: Final = 14
+AGAIN: Final = timedelta(hours=6)
+"""After so long a day that differs is compared again, until the books are closed: they may only lag."""
 NO_BOOKS: Final[Mapping[str, Any]] = {"books": False}
 
 DIFFERENCES = Counter(
@@ -66,7 +69,10 @@ _SAVE: Final = """
 INSERT INTO cost_reconciliations (provider, day, at, ok, report) VALUES ($1, $2, $3, $4, $5::text::jsonb)
 ON CONFLICT (provider, day) DO UPDATE SET at = excluded.at, ok = excluded.ok, report = excluded.report
 """
-_DONE: Final = "SELECT day FROM cost_reconciliations WHERE provider = $1 AND day >= $2"
+_DONE: Final = """
+SELECT day FROM cost_reconciliations WHERE provider = $1 AND day >= $2
+    AND (ok IS NOT FALSE OR at > $3 OR at >= (day + 1)::timestamp AT TIME ZONE 'UTC' + $4::interval)
+"""
 _FIRST: Final = "SELECT min(day) FROM cost_reconciliations WHERE provider = $1"
 
 
@@ -80,7 +86,7 @@ class DayAt(NamedTuple):
 async def find(tools: Tools, this: Round, limit: int) -> Sequence[DayAt]:
     """Return the days that are over and were not compared, at the clouds that this worker holds, the oldest first.
 
-    Days before the first that was ever compared do not count: there was nothing to compare.
+    A day that differs is due again, as long as the books may lag. Days before the first that was ever compared do not count: there was nothing to compare.
     """
     mine = [name for name in sorted(tools.providers) if this.holding.holds(lease_name(name))]
     async with tools.db.begin_unscoped() as session:
@@ -94,7 +100,7 @@ async def step(tools: Tools, this: Round, one: DayAt) -> str:
     async with tools.db.begin_unscoped() as session:
         await fenced(session, this.holding, [lease_name(one.provider)])
         await _save(session, one, comparison, at=this.at)
-    _tell(one, comparison)
+    _tell(one, comparison, at=this.at)
     return "no_books" if comparison is None else "agrees" if comparison.ok else "differs"
 
 
@@ -108,14 +114,13 @@ async def compare_day(tools: Tools, provider: str, day: date, *, at: datetime) -
     comparison = await _compare(tools, one, at=at)
     async with tools.db.begin_unscoped() as session:
         await _save(session, one, comparison, at=at)
-    _tell(one, comparison)
+    _tell(one, comparison, at=at)
     return comparison
 
 
 async def _compare(tools: Tools, one: DayAt, *, at: datetime) -> Comparison | None:
     """Ask for the books first: of what they name we know by then."""
-    since = datetime.combine(one.day, time.min, UTC)
-    until = since + timedelta(days=1)
+    since, until = _midnight(one.day), _midnight(one.day) + timedelta(days=1)
     try:
         lines = await tools.providers[one.provider].list_costs(start=since, end=until)
     except Unsupported:
@@ -136,7 +141,7 @@ async def _due(session: AsyncSession, provider: str, *, at: datetime) -> list[da
     last = (at - GRACE).date() - timedelta(days=1)
     first: date = await driver(session).fetchval(_FIRST, provider) or last
     days = [last - timedelta(days=back) for back in reversed(range(CATCH_UP_DAYS))]
-    done = {row["day"] for row in await driver(session).fetch(_DONE, provider, days[0])}
+    done = {row["day"] for row in await driver(session).fetch(_DONE, provider, days[0], at - AGAIN, PATIENCE)}
     return [day for day in days if day >= first and day not in done]
 
 
@@ -145,10 +150,15 @@ async def _save(session: AsyncSession, one: DayAt, comparison: Comparison | None
     await driver(session).execute(_SAVE, one.provider, one.day, at, ok, json.dumps(report))
 
 
-def _tell(one: DayAt, comparison: Comparison | None) -> None:
+def _tell(one: DayAt, comparison: Comparison | None, *, at: datetime) -> None:
+    """A machine that we don't know of is an alarm at once; anything else once the books can't only lag."""
+    closed = at >= _midnight(one.day) + timedelta(days=1) + PATIENCE
     for found in comparison.differences if comparison else ():
-        DIFFERENCES.labels(one.provider, found.kind).inc()
-        log.error("costs.books_differ", provider=one.provider, day=one.day.isoformat(), **found.document())
+        alarming = closed or found.kind == "unknown"
+        if alarming:
+            DIFFERENCES.labels(one.provider, found.kind).inc()
+        tell = log.error if alarming else log.warning
+        tell("costs.books_differ", provider=one.provider, day=one.day.isoformat(), **found.document())
     if comparison is not None:
         log.info(
             "costs.day_compared",
@@ -158,3 +168,7 @@ def _tell(one: DayAt, comparison: Comparison | None) -> None:
             theirs=dollars(comparison.theirs),
             differences=len(comparison.differences),
         )
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)

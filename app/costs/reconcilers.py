@@ -6,8 +6,8 @@ For each: which rows, which sentence becomes true, why twice is harmless, what i
   Twice: it is there. Never: margins look better than they are.
 - fetching, one item a machine: an open cost is what the cloud's books say. Twice: the same books. Never: after three days
   our own sum stands for it.
-- reconciling, one item a day and cloud: every finished day was laid beside the cloud's books. Twice: the row is written
-  again. Never: a machine that costs us and that we don't know of goes on unseen.
+- reconciling, one item a day and cloud: every finished day was laid beside the cloud's books, one that differs again while
+  they may lag. Twice: the row is written again. Never: a machine that costs us and that we don't know of goes on unseen.
 - measuring, by the worker that holds the first bucket: the figures of the last day are shown, and what must hold of costs
   holds or somebody is told. Twice: shown again. Never: figures are old.
 """

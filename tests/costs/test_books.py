@@ -99,5 +99,12 @@ async def test_days_are_compared_once_twelve_hours_after_their_end(stage):
     assert await due() == []
     stage.clock.advance(1)
     assert await due() == [DayAt("lambda", today), DayAt("vast", today)]
+    await orphan(stage)  # in the books of that day, and unknown
+    stage.clock.advance(24 * 3600)
+    assert await stage.run(reconciling) == {"differs": 1, "agrees": 1, "no_books": 2}
+    assert await due() == []
+    stage.clock.advance(6 * 3600)
+    assert [one.provider for one in await due()] == ["vast"], "what differs is looked at again while books may lag"
+    assert await stage.run(reconciling) == {"differs": 1}
     stage.clock.advance(86_400 * 40)
     assert len(await due()) == 2 * CATCH_UP_DAYS
