@@ -27,7 +27,7 @@ from app.rentals.models import AttemptRow, RentalRow
 from app.rentals.placement import Item
 from app.rentals.power import LOST, OFF, give_up_for_lost, held_power, seen_at, turn_off
 from app.rentals.recovering import ends_at
-from app.rentals.runs import begin_run, end_run
+from app.rentals.runs import begin_run, end_run, give_back_gap
 from app.rentals.states import Status, move
 from app.rentals.tools import Tools
 
@@ -60,6 +60,7 @@ async def hibernate(
         raise CannotHibernate
     await wallet.pause(session, account_id=account_id, rental_id=rental_id, at=at)
     await end_run(session, rental, at=at, because="hibernated")
+    await give_back_gap(session, rental, end=at, at=at)
     attempt.status = "hibernating"
     rental.next_at, rental.stop_at = at, None
     rental.deadline_at = at + timedelta(seconds=HIBERNATE_SECONDS)

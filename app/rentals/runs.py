@@ -68,9 +68,22 @@ async def close_meter(session: AsyncSession, rental: RentalRow, *, end: datetime
     account_id, rental_id = AccountId(rental.account_id), RentalId(rental.id)
     await wallet.close(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=end)
     await end_run(session, rental, at=end, because=because)
+    await give_back_gap(session, rental, end=end, at=at)
+
+
+async def give_back_gap(session: AsyncSession, rental: RentalRow, *, end: datetime, at: datetime) -> None:
+    """Give back what was charged of a gap before it was noticed, and that no later run has used up by ``end``.
+
+    For when no run at this rate follows. The meter stands; the caller holds the wallet's lock and the rental's.
+    """
     if rental.interruptions:
         await wallet.refund_host_fault(
-            session, account_id=account_id, rental_id=rental_id, at=at, reason="the machine was gone", good_until=end
+            session,
+            account_id=AccountId(rental.account_id),
+            rental_id=RentalId(rental.id),
+            at=at,
+            reason="the machine was gone",
+            good_until=end,
         )
 
 

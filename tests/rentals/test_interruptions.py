@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from fractions import Fraction
 from typing import Any
 
 import asyncpg
 
 from app.catalog import Spot
+from app.kit.clock import whole_seconds
 from app.rentals.asking import Chosen
+from app.rentals.hibernating import hibernate
 from app.rentals.placement import ATTEMPTS_MAX
 from app.rentals.reconcilers import placing, watching
 from app.rentals.runs import list_runs
@@ -218,3 +221,28 @@ async def test_an_on_demand_listing_takes_over_where_both_kinds_are_welcome(stag
     await stage.until_status(made.rental_id, "running")
     first, second = await stage.attempts(made.rental_id)
     assert (first.listing["spot"], second.listing["spot"]) == (True, False)
+
+
+async def test_a_gap_is_not_paid_for_by_a_hibernation_that_follows_it_closely(stage: Any, rich: Any) -> None:
+    account, made = await running_spot(stage, rich)
+    stage.clock.advance(1000)
+    await stage.run(watching)
+    await vanish(stage, made.rental_id)
+    stage.clock.advance(100)
+    await settle(stage, account)
+    await watch_until(stage, made.rental_id, "interrupted")
+    await stage.until_status(made.rental_id, "running")
+    stage.clock.advance(10)
+    async with stage.databases.api.begin(account) as session:
+        await hibernate(session, account_id=account, rental_id=made.rental_id, actor="test", at=stage.clock.now())
+    await stage.until_status(made.rental_id, "hibernated")
+    stage.clock.advance(3600)
+    await stage.stop(account, made.rental_id)
+    await stage.until_rest()
+    await nothing_is_left(stage)
+
+    async with stage.databases.api.begin(account) as session:
+        runs = await list_runs(session, account_id=account, rental_id=made.rental_id)
+    assert [run.kind for run in runs] == ["ran", "ran", "hibernated"]
+    fair = sum(Fraction(run.rate * whole_seconds(run.began_at, run.ended_at), 3600) for run in runs)
+    assert fair - made.rate // 60 < await charged(stage, account) <= fair
