@@ -2,13 +2,28 @@
 
 Promised: nothing is billed before the machine passed its check nor after a stop was accepted; a crash at any instant
 leaves a row that says what was about to happen; a machine that no live attempt owns is destroyed; an attempt sends at
-most one create. States: see ``states``. Tables: rentals, attempts, rental_logs, quotes, ssh_keys, templates, orphans.
+most one create. A machine that is off costs its disk; who waits is served in turn, and pays nothing meanwhile.
+States: see ``states``. Tables: rentals, attempts, rental_runs, rental_logs, quotes, ssh_keys, templates, orphans.
 The API writes what is wanted; only the worker's reconcilers speak with clouds and machines.
 """
 
+from app.rentals.hibernating import hibernate
 from app.rentals.requesting import Requested, quote, request
+from app.rentals.resuming import resume
 from app.rentals.states import Stage, Status
 from app.rentals.stopping import stop
 from app.rentals.tools import Limits, PlatformKey, Tools
 
-__all__ = ["Limits", "PlatformKey", "Requested", "Stage", "Status", "Tools", "quote", "request", "stop"]
+__all__ = [
+    "Limits",
+    "PlatformKey",
+    "Requested",
+    "Stage",
+    "Status",
+    "Tools",
+    "hibernate",
+    "quote",
+    "request",
+    "resume",
+    "stop",
+]

@@ -28,10 +28,9 @@ from app.rentals.runs import close_meter
 from app.rentals.states import Stage, Status, move
 from app.rentals.tools import Tools
 
-SEARCHES_MAX: Final = 500
-"""How many different wishes are searched for in one round."""
+MANY_WISHES: Final = 50
+"""From so many different wishes on, those that nothing fits are not searched for at every round."""
 _HOPELESS_SECONDS = 10
-"""How long a wish that nothing fitted is not searched for again, where there are more than that."""
 _PAGE = 500
 
 
@@ -46,34 +45,23 @@ class Turn(NamedTuple):
 
 @dataclass(slots=True)
 class Hopeless:
-    """What one worker remembers of a round that had too many wishes: those that nothing fitted, and until when."""
+    """What one worker remembers of a round with many wishes: those that nothing fitted, and until when."""
 
     until: dict[str, datetime] = field(default_factory=dict)
-
-    def forget(self, at: datetime) -> None:
-        """Drop what is to be searched for again."""
-        self.until = {wish: until for wish, until in self.until.items() if until > at}
 
 
 async def find(tools: Tools, memory: Hopeless, this: Round, limit: int) -> list[Turn]:
     """Return this worker's rentals whose turn has come, or whose wait is over."""
-    memory.forget(this.at)
-    mine = set(this.holding.buckets)
-    turns: list[Turn] = []
+    memory.until = {wish: until for wish, until in memory.until.items() if until > this.at}
     async with tools.db.begin_unscoped() as session:
-        round_ = _Round(session, memory, this.at, taken=await finding.list_admitted(session))
-        after: tuple[datetime, str] | None = None
-        while len(turns) < limit and (page := await finding.list_queued(session, after=after, limit=_PAGE)):
-            after = (page[-1].created_at, page[-1].id)
-            for waiting in page:
-                over = waiting.queued_until <= this.at
-                chosen = None if over else await round_.choose(waiting)
-                if waiting.bucket in mine and (over or chosen is not None):
-                    turns.append(Turn(waiting.account_id, waiting.id, waiting.bucket, chosen))
-        if round_.searches >= SEARCHES_MAX:  # so that the next one comes to those behind them
-            until = this.at + timedelta(seconds=_HOPELESS_SECONDS)
-            memory.until.update(dict.fromkeys(round_.hopeless, until))
-    return turns[:limit]
+        queue = _Queue(session, memory, this.at, taken=await finding.list_admitted(session))
+        turns = await queue.serve()
+        if queue.has_skipped and queue.has_found:  # what turned up may fit one who was passed over
+            memory.until.clear()
+            queue = _Queue(session, memory, this.at, taken=await finding.list_admitted(session))
+            turns = await queue.serve()
+    mine = set(this.holding.buckets)
+    return [turn for turn in turns if turn.bucket in mine][:limit]
 
 
 async def step(tools: Tools, this: Round, turn: Turn) -> str:
@@ -91,29 +79,51 @@ async def step(tools: Tools, this: Round, turn: Turn) -> str:
         return await _admit(session, tools, rental, turn.chosen, at=at)
 
 
-class _Round:
+class _Queue:
     """One way through the queue: what was given to those before, and what was found to fit nobody."""
 
     def __init__(self, session: AsyncSession, memory: Hopeless, at: datetime, *, taken: Sequence[str]) -> None:
         self._session, self._memory, self._at = session, memory, at
         self._taken = list(taken)
-        self.searches = 0
-        self.hopeless: set[str] = set()
+        self._hopeless: set[str] = set()
+        self.has_found = self.has_skipped = False
 
-    async def choose(self, waiting: Queued) -> Chosen | None:
+    async def serve(self) -> list[Turn]:
+        """Return whoever is to be placed, or has waited long enough, of all workers' rentals."""
+        turns: list[Turn] = []
+        after: tuple[datetime, str] | None = None
+        while page := await finding.list_queued(self._session, after=after, limit=_PAGE):
+            after = (page[-1].created_at, page[-1].id)
+            for one in page:
+                over = one.queued_until <= self._at
+                chosen = None if over else await self._choose(one)
+                if over or chosen is not None:
+                    turns.append(Turn(one.account_id, one.id, one.bucket, chosen))
+        if len(self._hopeless) > MANY_WISHES:
+            until = self._at + timedelta(seconds=_HOPELESS_SECONDS)
+            self._memory.until.update(dict.fromkeys(self._hopeless, until))
+        return turns
+
+    async def _choose(self, waiting: Queued) -> Chosen | None:
         wish = json.dumps(waiting.wanted, sort_keys=True)
-        if wish in self.hopeless or wish in self._memory.until or self.searches >= SEARCHES_MAX:
-            return None
-        self.searches += 1
-        wanted = restored_wanted(waiting.wanted, exclude_listing_ids=tuple(self._taken))
-        # Families that were named as fallbacks are no competitors of the first.
-        choices = [replace(wanted, families=(slug,)) for slug in wanted.families] if wanted.families else [wanted]
-        for choice in choices:
-            if matches := await catalog.cheapest(self._session, choice, at=self._at, limit=1):
-                self._taken.append(matches[0].listing.id)
-                return Chosen.of(matches[0])
-        self.hopeless.add(wish)
+        if wish in self._memory.until:
+            self.has_skipped = True
+        elif wish not in self._hopeless:
+            wanted = restored_wanted(waiting.wanted, exclude_listing_ids=tuple(self._taken))
+            for choice in _in_order(wanted):
+                if matches := await catalog.cheapest(self._session, choice, at=self._at, limit=1):
+                    self._taken.append(matches[0].listing.id)
+                    self.has_found = True
+                    return Chosen.of(matches[0])
+            self._hopeless.add(wish)
         return None
+
+
+def _in_order(wanted: catalog.Wanted) -> list[catalog.Wanted]:
+    """Return one search per family: those that were named as fallbacks are no competitors of the first."""
+    if wanted.families is None:
+        return [wanted]
+    return [replace(wanted, families=(slug,)) for slug in wanted.families]
 
 
 async def _admit(session: AsyncSession, tools: Tools, rental: RentalRow, chosen: Chosen, *, at: datetime) -> str:

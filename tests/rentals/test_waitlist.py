@@ -160,3 +160,21 @@ async def test_a_turn_that_was_taken_meanwhile_changes_nothing(stage, rich) -> N
     outcomes = Counter([await waiting.step(stage.tools, this, turn) for _ in range(2)])
     assert outcomes == {"placed": 1, "moved_on": 1}
     assert (await stage.rental(made.rental_id)).version == 2
+
+
+async def test_many_wishes_are_not_searched_for_at_every_round_and_yet_nobody_is_passed_over(stage, rich) -> None:
+    account = await rich()
+    await hide_market(stage)
+    made = []
+    for n in range(waiting.MANY_WISHES + 2):
+        wish = WISH["wanted"] | {"max_price_micros_per_hour": CEILING + n}
+        made.append(await stage.request(account, wanted=wish, wait_seconds=3600))
+        stage.clock.advance(1)
+    memory = waiting.Hopeless()
+    await waiting.find(stage.tools, memory, Round(stage.clock.now(), stage.holding), 100)
+    assert len(memory.until) == len(made)
+    young = await stage.request(account, wanted=WISH["wanted"] | {"disk_gb": 21}, wait_seconds=3600)
+    await show(stage, 2)
+    turns = await waiting.find(stage.tools, memory, Round(stage.clock.now(), stage.holding), 100)
+    assert [turn.rental_id for turn in turns] == [one.rental_id for one in made[:2]]
+    assert young.rental_id not in {turn.rental_id for turn in turns}
