@@ -263,7 +263,7 @@ class HyperstackCloud(Cloud):
 
     def _machine(self, call: Call) -> VirtualMachine:
         machine = self.world.fleet.find(str(call.path["id"]))
-        if not isinstance(machine, VirtualMachine) or not machine.found(call.at):
+        if not isinstance(machine, VirtualMachine) or not machine.alive or not machine.found(call.at):
             raise not_found("Virtual machine does not exist.")
         return machine
 
