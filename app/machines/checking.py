@@ -23,6 +23,15 @@ _XID = re.compile(r"NVRM: Xid \([^)\n]{1,64}\): (\d{1,4})", re.ASCII)
 _PROGRAMS_FAULT = frozenset({13, 31, 43, 45, 68, 69})
 """Xids that a program's own error causes: a former tenant's bug says nothing about the GPU."""
 _NO_PYTHON = 42
+_NOT_STARTED = (126, 127)
+"""What a shell ends with when what stands there is no program after all."""
+_RUN_PROBE = (
+    "for python in python3 /usr/local/bin/python3 /opt/conda/bin/python3 /opt/venv/bin/python3; do "
+    f'command -v "$python" >/dev/null 2>&1 && exec "$python" -; done; exit {_NO_PYTHON}'
+)
+"""A login by SSH knows nothing of the path that an image sets for its own programs."""
+_UNFIT_PYTHON = re.compile(rb"^(SyntaxError|ImportError|ModuleNotFoundError): [^\n]*\n?\Z", re.MULTILINE)
+"""An image's Python may be too old, or come without ``ctypes``: that says nothing about the GPU."""
 _FIGURE_MAX = 10**9
 _PROBE_SECONDS = 60
 """Eight GPUs that nobody used for a while take a quarter of that to be found."""
@@ -163,18 +172,18 @@ async def _look(shell: Shell, expected: Expectation) -> Passed | Failed:
 
 
 async def _compute(shell: Shell, found: Passed, floor: Floor | None) -> Passed | Failed:
-    command = f"command -v python3 >/dev/null 2>&1 || exit {_NO_PYTHON}; exec python3 -"
     try:
-        answer = await shell.run(command, stdin=_PROBE, deadline_seconds=_PROBE_SECONDS, max_bytes=_MAX_BYTES)
+        answer = await shell.run(_RUN_PROBE, stdin=_PROBE, deadline_seconds=_PROBE_SECONDS, max_bytes=_MAX_BYTES)
     except TimedOut:  # the machine answered a moment ago: a GPU that never ends is no slow network
         return Failed("gpu_check_failed", f"the computation did not end within {_PROBE_SECONDS} s")
-    return judge_probe(answer.text, status=answer.status, found=found, floor=floor)
+    unfit = answer.status == 1 and _UNFIT_PYTHON.search(answer.stderr[-_MAX_BYTES:]) is not None
+    return judge_probe(answer.text, status=_NO_PYTHON if unfit else answer.status, found=found, floor=floor)
 
 
 def judge_probe(text: str, *, status: int | None, found: Passed, floor: Floor | None) -> Passed | Failed:
     """Return what the probe's line means. No Python or no CUDA driver library on the machine is no failure."""
     word, _, rest = text.strip().partition(" ")
-    if status == _NO_PYTHON or word == "skipped":
+    if status in {_NO_PYTHON, *_NOT_STARTED} or word == "skipped":
         return found
     if status != 0 or word not in {"passed", "failed"}:
         return Failed("gpu_check_failed", f"the computation broke off with status {status}")

@@ -188,9 +188,8 @@ _COPY = """
 // target[i] = source[i] ^ i for 4 * count words, four at a time.
 .visible .entry copy(.param .u64 source, .param .u64 target, .param .u32 count)
 {
-    .reg .pred %p;
+    .reg .pred %p; .reg .b64 %from, %to, %place, %offset;
     .reg .b32 %i, %step, %size, %end, %word, %w0, %w1, %w2, %w3;
-    .reg .b64 %from, %to, %place, %offset;
     ld.param.u64 %from, [source]; ld.param.u64 %to, [target]; ld.param.u32 %end, [count];
     mov.u32 %i, %ctaid.x;
     mov.u32 %size, %ntid.x;
@@ -258,12 +257,10 @@ _MULTIPLY_HEAD = f"""
     and.b32 %part, %t, 3; shl.b32 %part, %part, 2;
     add.u32 %n, %by, %row;
     mad.lo.u32 %n, %n, %end, %part;
-    mul.wide.u32 %offset, %n, 4;
-    add.u64 %pa, %pa, %offset;
+    mul.wide.u32 %offset, %n, 4; add.u64 %pa, %pa, %offset;
     add.u32 %n, %bx, %row;
     mad.lo.u32 %n, %n, %end, %part;
-    mul.wide.u32 %offset, %n, 4;
-    add.u64 %pb, %pb, %offset;
+    mul.wide.u32 %offset, %n, 4; add.u64 %pb, %pb, %offset;
     mov.u32 %ra, tiles;
     add.u32 %rb, %ra, {_STEP * _PITCH};
     shl.b32 %n, %row, 2;
@@ -275,25 +272,28 @@ _MULTIPLY_HEAD = f"""
     shl.b32 %n, %tx, 4;
     add.u32 %rb, %rb, %n;"""
 
-_NEXT_STEP = f"""    add.u64 %pa, %pa, {4 * _STEP};
-    add.u64 %pb, %pb, {4 * _STEP};
+_NEXT_STEP = f"""    add.u64 %pa, %pa, {4 * _STEP}; add.u64 %pb, %pb, {4 * _STEP};
     add.u32 %k, %k, {_STEP};
     setp.lt.u32 %p, %k, %end;
     @%p bra AGAIN;
-    shl.b32 %ty, %ty, 2;
-    shl.b32 %tx, %tx, 2;
-    add.u32 %by, %by, %ty;
-    add.u32 %bx, %bx, %tx;
+    shl.b32 %ty, %ty, 2; shl.b32 %tx, %tx, 2;
+    add.u32 %by, %by, %ty; add.u32 %bx, %bx, %tx;
     mad.lo.u32 %n, %by, %wide, %bx;
     mul.wide.u32 %offset, %n, 4;
     add.u64 %pc, %pc, %offset;
     mul.wide.u32 %line, %wide, 4;"""
 
 
+def main() -> str:
+    """Return the line for this machine; a login by SSH may not know the path to its driver."""
+    for folder in ("", "/usr/local/nvidia/lib64/", "/usr/lib/x86_64-linux-gnu/", "/usr/lib64/"):
+        try:
+            library = ctypes.CDLL(folder + "libcuda.so.1")
+        except OSError:
+            continue
+        return probe(library)
+    return "skipped no libcuda"
+
+
 if __name__ == "__main__":
-    try:
-        library = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        print("skipped no libcuda")  # noqa: T201 - this line is the answer
-    else:
-        print(probe(library))  # noqa: T201 - this line is the answer
+    print(main())  # noqa: T201 - this line is the answer

@@ -9,7 +9,9 @@ from app.costs import compare_day
 from tests.costs.rows import costs_of
 
 
-@pytest.mark.parametrize("cloud_names", [("runpod",), ("hyperstack",), ("vast",), ("modal",)], ids=lambda names: names[0])
+@pytest.mark.parametrize(
+    "cloud_names", [("runpod",), ("hyperstack",), ("vast",), ("modal",)], ids=lambda names: names[0]
+)
 async def test_books_say_exactly_what_a_machine_cost_and_its_day_agrees(stage, rich, ran, known, cloud_names):
     (name,) = cloud_names
     offers = [offer for offer in await stage.tools.providers[name].list_offers() if not offer.spot]

@@ -109,6 +109,7 @@ FLOOR = Floor.of(bandwidth_gb_per_second=2000, fp16_tflops=756)
         (f"passed [{FIGURES}]\n", 0, Passed((H100,), (Measured(100, 40_000, 2_800),))),
         ("skipped no libcuda\n", 0, Passed((H100,))),
         ("", 42, Passed((H100,))),
+        ("", 127, Passed((H100,))),
     ],
 )
 def test_sound_or_silent_probe_passes(text, status, found):
@@ -222,6 +223,25 @@ async def test_wrong_or_faulty_machine_fails(tmp_path, running, shell_on, gpu, b
         assert isinstance(found, Failed)
         assert found.reason == reason
         assert words in found.message
+
+
+@pytest.mark.parametrize(
+    "error",
+    ["SyntaxError: future feature annotations is not defined", "ModuleNotFoundError: No module named '_ctypes'"],
+)
+async def test_python_that_can_not_run_the_probe_says_nothing_about_the_gpu(tmp_path, running, shell_on, error):
+    async with running(tmp_path / "a", gpu=H100_FACTS) as host, shell_on(host) as shell:
+        script = f'#!/bin/sh\ncat >/dev/null\nprintf "Traceback\\n  File\\n%s\\n" "{error}" >&2\nexit 1\n'
+        await shell.write_file(".bin/python3", script.encode(), mode="755")
+        found = await check(shell, EXPECTED)
+        assert isinstance(found, Passed)
+        assert found.measured == ()
+
+
+async def test_probe_that_breaks_off_fails(tmp_path, running, shell_on):
+    async with running(tmp_path / "a", gpu=H100_FACTS) as host, shell_on(host) as shell:
+        await shell.write_file(".bin/python3", b"#!/bin/sh\necho MemoryError: no >&2\nexit 1\n", mode="755")
+        assert await check(shell, EXPECTED) == Failed("gpu_check_failed", "the computation broke off with status 1")
 
 
 async def test_machine_that_never_stops_talking_fails(tmp_path, running, shell_on):
