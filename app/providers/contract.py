@@ -92,6 +92,7 @@ class Offer:
     inet_down_mbps: int | None = None
     egress_micros_per_gb: int | None = None
     stopped_micros_per_hour: int | None = None
+    """While it hibernates or is stopped; None where this very offer can do neither."""
     min_commitment_seconds: int = 0
     interconnect: str | None = None
     """``sxm``, ``pcie``, ``nvl`` or None where unknown."""
@@ -230,7 +231,8 @@ class Provider(Protocol):
     async def resume(self, machine_id: str) -> None:
         """Start a stopped machine, or restore a hibernated one.
 
-        Raises: Unsupported, Gone, NotYet, NoCapacity, RateLimited, Unauthorized, Unavailable, OutcomeUnknown.
+        Raises: Unsupported, Gone, NotYet, NoCapacity, QuotaExceeded, RateLimited, Unauthorized, Unavailable,
+            OutcomeUnknown.
         """
         ...
 

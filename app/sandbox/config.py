@@ -14,7 +14,7 @@ class SandboxConfig:
     boot_seconds: float = 2.0
     """From the create until the machine runs and its SSH server answers."""
     terminate_seconds: float = 0.5
-    """Lambda: how long a machine is ``terminating``, and billed."""
+    """Lambda and Hyperstack: how long a machine is on its way out, and billed."""
     terminated_seconds: float = 30.0
     """Lambda: how long a terminated machine is still listed."""
     market: Path | None = None
@@ -29,13 +29,14 @@ class SandboxConfig:
     modal_port: int = 0
     """Where Modal answers: gRPC has a port of its own. 0 takes a free one."""
     ssh_port: int = 2222
-    """Where Lambda machines listen, each on a loopback address of its own (127.77.x.y). 0 takes a free one."""
+    """Where machines with addresses of their own listen: Lambda's on 127.77.x.y, Hyperstack's on 127.78.x.y. 0 takes a free
+    one."""
     home: Path | None = None
     """Where the machines' homes are; a temporary folder, removed at the end, without."""
     price_step_seconds: float = 60.0
     """How often prices and stocks move; 0 for never."""
     charges_lag_seconds: float = 0.0
-    """Vast and RunPod: how far the books of realised charges run behind."""
+    """Vast, RunPod and Hyperstack: how far the books of realised charges run behind."""
     rate_limits: bool = False
     """Whether the clouds' documented rate limits hold from the start."""
     stripe_key: str = "sk_test_sandbox"

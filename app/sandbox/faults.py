@@ -79,7 +79,7 @@ class Fault:
     times: int | None = 1
     """None: for ever."""
     provider: str = "*"
-    """``vast``, ``lambda``, ``stripe`` or ``*``."""
+    """A cloud's name such as ``vast``, ``stripe``, or ``*`` for any."""
     subject: str = "*"
     """Only calls about the machine with this id or marker; with Stripe, those with this id, value or key."""
     probability: float = 1.0
