@@ -38,7 +38,7 @@ _FIRST = 1_000_000_000_000_000_000
 # The statement's parameters as pgbench knows them: a wallet reserves five micro-dollars.
 _BOUND = (
     *(":account", ":minus", ":plus", ":zero", ":key", ":id", ":kind", ":debit", ":credit", ":plus", ":at", "NULL"),
-    *(":actor", ":actor", "NULL", "NULL", "NULL", "NULL"),
+    *(":actor", ":actor", "NULL", "NULL", "NULL", "NULL", "NULL"),
 )
 _DEFINED = {
     "minus": "-5",
@@ -105,7 +105,7 @@ async def _through_our_code(url: str, budget: Budget) -> Row:
         account_id = account(1 + number % WALLETS)
         await bare.execute(f"BEGIN; SET LOCAL app.account_id = '{account_id}'")
         values = (account_id, -5, 5, 0, uuid4().hex, TransferId.new(), "reserve", "available", "reserved", 5, AT)
-        await bare.fetchrow(POST_ONE, *values, None, "bench", "", None, None, None, None)
+        await bare.fetchrow(POST_ONE, *values, None, "bench", "", None, None, None, None, None)
         await bare.execute("COMMIT")
 
     ours: list[float] = []
