@@ -24,7 +24,7 @@ from app.rentals import finding
 from app.rentals.booting import connection_of
 from app.rentals.giving_up import doom, failure
 from app.rentals.interrupting import Because, interrupt, may_be_interrupted, notice_of, told
-from app.rentals.live import Live, held_live, last_pulse, list_live
+from app.rentals.live import Live, held_live, last_pulse, list_live, run_began
 from app.rentals.models import AttemptRow
 from app.rentals.runs import end_run
 from app.rentals.states import Status, move

@@ -117,7 +117,8 @@ def _take_up_what_runs() -> None:
     """)
     op.execute("""
         INSERT INTO rental_runs (account_id, rental_id, number, kind, attempt, rate, began_at, ended_at, ended_because)
-        SELECT r.account_id, r.id, 1, 'ran', a.number, r.rate, r.running_at, greatest(r.ended_at, r.running_at),
+        SELECT r.account_id, r.id, 1, 'ran', a.number, r.rate, r.running_at,
+               CASE WHEN r.ended_at IS NOT NULL THEN greatest(r.ended_at, r.running_at) END,
                coalesce(r.end_reason, r.failure->>'reason')
         FROM rentals r JOIN LATERAL (
             SELECT number FROM attempts WHERE account_id = r.account_id AND rental_id = r.id AND live_at IS NOT NULL
