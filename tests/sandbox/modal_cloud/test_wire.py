@@ -183,6 +183,7 @@ async def test_the_end_waits_for_nobody():
 async def test_a_days_end_comes_with_the_clock(clock):
     sandbox = await Sandbox.start(SandboxConfig(boot_seconds=1, ssh_port=0, price_step_seconds=0), clock=clock)
     wire = Wire(sandbox)
+    sandbox.faults.add(Fault("never_boots", provider="modal"))  # its host would start beside the clock's leaps
     sandbox_id = await wire.create("a-day", timeout_secs=3600)
     await clock.advance(3500)
     assert await wire.status(sandbox_id) == 0
