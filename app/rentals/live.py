@@ -55,6 +55,11 @@ async def held_live(session: AsyncSession, this: Round, one: Live) -> tuple[Rent
 
 def last_pulse(rental: RentalRow, one: Live, *, at: datetime) -> datetime:
     """Return the last moment of the present run at which the machine was known to be well."""
-    since = rental.run_since or at
+    since = run_began(rental, at=at)
     known = one.answered_at if one.contradicted else rental.heartbeat_at
     return max(since, min(at, rental.heartbeat_at or at, known or at))
+
+
+def run_began(rental: RentalRow, *, at: datetime) -> datetime:
+    """Return when the present run began, also for one that a worker of an older version began without noting it."""
+    return rental.run_since or rental.running_at or at

@@ -125,7 +125,7 @@ async def lose(tools: Tools, this: Round, one: Live) -> None:
         if held is None:
             return
         rental, attempt = held
-        began, end = rental.run_since or at, last_pulse(rental, one, at=at)
+        began, end = run_began(rental, at=at), last_pulse(rental, one, at=at)
         await wallet.close(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=end)
         await end_run(session, rental, at=end, because="host_lost")
         young = end < began + timedelta(seconds=tools.limits_for(attempt.provider).full_refund_seconds)
