@@ -39,12 +39,10 @@ from app.kit.db import driver
 _DISK_GB_PER_SEED, _SEEDS_MAX = 25, 100
 """The bound is taken from more first matches for a larger disk, whose price tears the two orders further apart."""
 _BEYOND_ANY_PRICE = 2**62
+_KEY_KINDS = ("text", "bigint", "boolean")
+_KEYS_AS_ROWS = 64
 _FEW_KEYS = 4
 """Of so many keys every branch is walked: to find out which of them matter would take as long."""
-
-
-ONE_PLAN, PLAN_AS_BEFORE = "SET LOCAL plan_cache_mode = force_generic_plan", "SET LOCAL plan_cache_mode TO DEFAULT"
-"""One plan serves all values, and to make another at each run would take three times as long as the run itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +66,7 @@ async def cheapest(session: AsyncSession, wanted: Wanted, *, at: datetime, limit
     An empty list means that nothing fits; see ``facets`` for what there is instead.
     """
     statement, values = cheapest_statement(wanted, at=at, limit=limit)
-    connection = driver(session)
-    await connection.execute(ONE_PLAN)
-    rows = await connection.fetch(statement, *values)
-    await connection.execute(PLAN_AS_BEFORE)
+    rows = await driver(session).fetch(statement, *values)
     return [
         Match(
             Listing(**{name: row[name] for name in LISTING_FIELDS}),
@@ -83,30 +78,32 @@ async def cheapest(session: AsyncSession, wanted: Wanted, *, at: datetime, limit
 
 
 def cheapest_statement(wanted: Wanted, *, at: datetime, limit: int) -> tuple[str, list[object]]:
-    """Return the statement of ``cheapest`` and its parameters."""
+    """Return the statement of ``cheapest`` and its parameters.
+
+    It is planned once: to plan it takes three times as long as to run it. PostgreSQL keeps one plan for all values where
+    that looks no worse than one made for these, hence keys as rows, counts as literals, and conditions behind a CASE.
+    """
     parameters = Parameters()
     keys = _keys(wanted)
     branches = _branches_sql(wanted, parameters, keys, at=at)
-    walk = _walk_sql(wanted, parameters, at=at)
-    count = parameters.bind(limit, "bigint")
+    ranked, matches = _walk_sql(wanted, parameters, at=at)
     seed_count = max(limit, min(_SEEDS_MAX, wanted.disk_gb // _DISK_GB_PER_SEED) // max(1, len(keys)))
-    seeds = parameters.bind(seed_count, "bigint")
     # Each branch gives ``limit`` seeds if it has them; where all together are fewer, there are no other matches.
     # OFFSET 0 keeps the last walk a walk, where the planner would rather join all listings with the branches.
     statement = f"""
-        WITH {_live_sql(branches, walk, count, is_many=len(keys) > _FEW_KEYS)},
+        WITH {_live_sql(branches, f"SELECT {ranked} {matches}", limit, is_many=len(keys) > _FEW_KEYS)},
         seeds AS MATERIALIZED (
-            SELECT s.ranked
-            FROM live b CROSS JOIN LATERAL ({walk} ORDER BY l.price_micros_per_hour LIMIT {seeds}) s),
+            SELECT s.ranked FROM live b CROSS JOIN LATERAL (
+                SELECT {ranked} {matches} ORDER BY l.price_micros_per_hour LIMIT {seed_count:d}) s),
         bound AS MATERIALIZED (
-            SELECT COALESCE((SELECT ranked FROM seeds ORDER BY ranked OFFSET {count} - 1 LIMIT 1),
+            SELECT COALESCE((SELECT ranked FROM seeds ORDER BY ranked OFFSET {limit - 1:d} LIMIT 1),
                 (SELECT max(ranked) FROM seeds), 0) AS micros),
         best AS MATERIALIZED (
             SELECT m.*, b.p50 FROM live b CROSS JOIN LATERAL (
-                {walk} AND l.price_micros_per_hour <= (SELECT micros FROM bound) * 1000 / b.tries OFFSET 0) m
-            ORDER BY {_order("m", "b")} LIMIT {count})
-        SELECT {LISTING_COLUMNS}, best.all_in, best.ranked
-        FROM best JOIN listings l ON l.id = best.id {LISTING_JOINS} ORDER BY {_order("best", "best")}
+                SELECT l.*, {ranked} {matches}
+                AND l.price_micros_per_hour <= (SELECT micros FROM bound) * 1000 / b.tries OFFSET 0) m
+            ORDER BY {_order("m", "b")} LIMIT {limit:d})
+        SELECT {LISTING_COLUMNS}, l.all_in, l.ranked FROM best l {LISTING_JOINS} ORDER BY {_order("l", "l")}
     """  # noqa: S608 - text of ours, values are bound
     return statement, parameters.values
 
@@ -120,10 +117,6 @@ def _keys(wanted: Wanted) -> list[tuple[str, int, bool]]:
 
 def _branches_sql(wanted: Wanted, parameters: Parameters, keys: list[tuple[str, int, bool]], *, at: datetime) -> str:
     """Return the branches: each key at each provider that may be quoted now, with what was measured there."""
-    columns = ", ".join(
-        parameters.bind([key[part] for key in keys], kind)
-        for part, kind in enumerate(("text[]", "bigint[]", "boolean[]"))
-    )
     named = (
         ""
         if wanted.providers is None
@@ -132,12 +125,22 @@ def _branches_sql(wanted: Wanted, parameters: Parameters, keys: list[tuple[str, 
     return f"""
         SELECT k.family, k.gpu_count, k.spot, p.provider, COALESCE(h.tries_permille, 1000) AS tries,
             h.provision_seconds_p50 AS p50
-        FROM unnest({columns}) AS k(family, gpu_count, spot) CROSS JOIN provider_states p
+        FROM {_keys_sql(parameters, keys)} AS k(family, gpu_count, spot) CROSS JOIN provider_states p
         LEFT JOIN machine_health h ON h.provider = p.provider AND h.family = k.family AND h.spot = k.spot
         WHERE {fresh_sql(wanted, parameters, at=at)}{named}"""  # noqa: S608 - as above
 
 
-def _live_sql(branches: str, walk: str, count: str, *, is_many: bool) -> str:
+def _keys_sql(parameters: Parameters, keys: list[tuple[str, int, bool]]) -> str:
+    if 0 < len(keys) <= _KEYS_AS_ROWS:
+        rows = [
+            ", ".join(parameters.bind(value, kind) for value, kind in zip(key, _KEY_KINDS, strict=True)) for key in keys
+        ]
+        return f"(VALUES ({'), ('.join(rows)}))"
+    columns = [parameters.bind([key[part] for key in keys], f"{kind}[]") for part, kind in enumerate(_KEY_KINDS)]
+    return f"unnest({', '.join(columns)})"
+
+
+def _live_sql(branches: str, walk: str, limit: int, *, is_many: bool) -> str:
     """Return the branches that can matter: of many those alone whose first match is not beyond the n-th first match."""
     if not is_many:
         return f"live AS MATERIALIZED ({branches})"
@@ -147,24 +150,28 @@ def _live_sql(branches: str, walk: str, count: str, *, is_many: bool) -> str:
             FROM branches b CROSS JOIN LATERAL ({walk} ORDER BY l.price_micros_per_hour LIMIT 1) f),
         live AS MATERIALIZED (
             SELECT * FROM firsts WHERE least <= COALESCE(
-                (SELECT ranked FROM firsts ORDER BY ranked OFFSET {count} - 1 LIMIT 1), {_BEYOND_ANY_PRICE}))"""  # noqa: S608 - as above
+                (SELECT ranked FROM firsts ORDER BY ranked OFFSET {limit - 1:d} LIMIT 1), {_BEYOND_ANY_PRICE}))"""  # noqa: S608 - as above
 
 
-def _walk_sql(wanted: Wanted, parameters: Parameters, *, at: datetime) -> str:
-    """Return the walk through one branch ``b``: what matches, with its price, its expected cost and that one's bound."""
+def _walk_sql(wanted: Wanted, parameters: Parameters, *, at: datetime) -> tuple[str, str]:
+    """Return the walk through one branch ``b``: prices, expected cost and its lower bound; and where the matches are."""
     all_in = all_in_sql(parameters.bind(wanted.disk_gb, "bigint"))
     committed = committed_sql(all_in, parameters.bind(wanted.expected_seconds, "bigint"))
     ceiling = ""
     if wanted.max_price_micros_per_hour is not None:
         ceiling = f"AND l.price_micros_per_hour <= {parameters.bind(wanted.max_price_micros_per_hour, 'bigint')}"
     clauses = [*wanted_clauses(wanted, parameters), *avoidance_clauses(parameters, at=at)]
-    # IS TRUE hides the other conditions from the choice of an index: none but the walk's own stops early.
-    return f"""
-        SELECT l.id, l.spot, l.reliability_ppm, {all_in} AS all_in, ({committed} * b.tries + 999) / 1000 AS ranked,
-            l.price_micros_per_hour * b.tries / 1000 AS least
+    ranked = f"""{all_in} AS all_in, ({committed} * b.tries + 999) / 1000 AS ranked,
+        l.price_micros_per_hour * b.tries / 1000 AS least"""
+    # CASE hides the other conditions from the planner, which multiplies what it guesses of each until it expects a single
+    # match, and then reads a whole branch and sorts it instead of walking along the index until enough are found.
+    return (
+        ranked,
+        f"""
         FROM listings l
         WHERE l.family = b.family AND l.gpu_count = b.gpu_count AND l.spot = b.spot AND l.provider = b.provider
-            AND l.gone_at IS NULL {ceiling} AND ({" AND ".join(clauses)}) IS TRUE"""  # noqa: S608 - as above
+            AND l.gone_at IS NULL {ceiling} AND CASE WHEN {" AND ".join(clauses)} THEN true ELSE false END""",
+    )
 
 
 def _order(match: str, branch: str) -> str:

@@ -301,23 +301,36 @@ async def crowd(fresh_databases, make_cloud, refresh, make_offer):
 
 @pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
 async def test_the_walk_uses_its_index_and_stops_early(fresh_databases, crowd, at, plan):
+    for limit in (1, 10):
+        await _walked(fresh_databases, plan, limit, at=at)
+
+
+async def _walked(fresh_databases, plan, limit, *, at):
     wishes = {
         "one family": WANTED,
         "a larger disk": replace(WANTED, disk_gb=500),
         "reliable": replace(WANTED, min_reliability_ppm=900_000, min_cpu=8),
         "by memory": Wanted(min_vram_gb=24, spot=Spot.PREFER),
+        "below a ceiling": Wanted(
+            families=("rtx-4090", "rtx-3090"), min_cpu=16, min_ram_gb=64, max_price_micros_per_hour=2_000_000
+        ),
     }
     for name, wanted in wishes.items():
-        statement, values = cheapest_statement(wanted, at=at, limit=10)
+        statement, values = cheapest_statement(wanted, at=at, limit=limit)
         async with fresh_databases.api.begin_unscoped() as session:
             await driver(session).execute(f"SET LOCAL plan_cache_mode = {plan}")
-            answer = await driver(session).fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) {statement}", *values)
+            # Only a prepared statement has a generic plan; EXPLAIN of a statement with values plans for these values.
+            await driver(session).execute(f"PREPARE walk AS {statement}")
+            answer = await driver(session).fetchval(
+                f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) EXECUTE walk ({', '.join(map(_literal, values))})"
+            )
+            await driver(session).execute("DEALLOCATE walk")
         scans = [node for node in _nodes(answer[0]["Plan"]) if node.get("Relation Name") == "listings"]
         touched = sum(
             (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] for node in scans
         )
-        assert "Seq Scan" not in {node["Node Type"] for node in scans}, name
-        assert touched < 1_000, name
+        assert "Seq Scan" not in {node["Node Type"] for node in scans}, (name, limit)
+        assert touched < 1_000, (name, limit)
 
 
 async def _analyse(url):
@@ -326,6 +339,12 @@ async def _analyse(url):
     connection = await asyncpg.connect(url)
     await connection.execute("VACUUM ANALYZE listings")
     await connection.close()
+
+
+def _literal(value):
+    if isinstance(value, list):
+        return f"ARRAY[{', '.join(map(_literal, value))}]"
+    return str(value).lower() if isinstance(value, bool | int) else f"'{value}'"
 
 
 def _nodes(plan):
