@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -19,7 +18,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from app import refills, tenancy, wallet
@@ -33,6 +31,7 @@ from app.ledger import invariants as ledger_invariants
 from app.refills import AttemptState, Card, Consent, Mode, Reason, Terms, Trigger
 from app.refills import invariants as refill_invariants
 from app.wallet import invariants as wallet_invariants
+from tests.state_machines import run_machine
 
 DOLLAR = 1_000_000
 # The end of a month lies within reach.
@@ -386,34 +385,11 @@ class RefillMachine(RuleBasedStateMachine):
         assert self.open is None or self.open.state is not AttemptState.CREATED
 
 
-def _run(databases, **options) -> None:
-    """Run the machine in an event loop of its own, with its own connections."""
-    loop = asyncio.new_event_loop()
-    db = Database.connect(databases.urls.worker, role="machine", pool_size=6)
-    machine = type("Machine", (RefillMachine,), {"loop": loop, "db": db})
-    quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    try:
-        run_state_machine_as_test(
-            machine,
-            settings=settings(
-                deadline=None,
-                database=None,
-                suppress_health_check=quiet,
-                print_blob=True,
-                report_multiple_bugs=False,
-                **options,
-            ),
-        )
-    finally:
-        loop.run_until_complete(db.aclose())
-        loop.close()
-
-
 def test_the_cap_holds_at_every_instant_whatever_happens(databases):
-    _run(databases, max_examples=12, stateful_step_count=20, derandomize=True)
+    run_machine(RefillMachine, databases, max_examples=12, stateful_step_count=20, derandomize=True)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_the_cap_holds_over_a_hundred_thousand_steps(databases):
-    _run(databases, max_examples=1_500, stateful_step_count=70)
+    run_machine(RefillMachine, databases, max_examples=1_500, stateful_step_count=70)

@@ -13,7 +13,6 @@ from fractions import Fraction
 from math import ceil, floor
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,7 +20,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from app import ledger, lots, wallet
@@ -33,6 +31,7 @@ from app.ledger import Kind, Movement
 from app.ledger import invariants as ledger_invariants
 from app.lots import invariants as lots_invariants
 from app.wallet import invariants as wallet_invariants
+from tests.state_machines import run_machine
 
 # The end of a month lies within reach, so that usage has to be split there.
 START = datetime(2026, 3, 31, 22, 41, 7, 350_000, tzinfo=UTC)
@@ -843,34 +842,11 @@ class WalletMachine(RuleBasedStateMachine):
                 assert self.seen.told.get((account.id, name), 0) == level.fired
 
 
-def _run(databases, **options) -> None:
-    """Run the machine in an event loop of its own, with its own connections."""
-    loop = asyncio.new_event_loop()
-    db = Database.connect(databases.urls.worker, role="machine", pool_size=6)
-    machine = type("Machine", (WalletMachine,), {"loop": loop, "db": db})
-    quiet = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    try:
-        run_state_machine_as_test(
-            machine,
-            settings=settings(
-                deadline=None,
-                database=None,
-                suppress_health_check=quiet,
-                print_blob=True,
-                report_multiple_bugs=False,
-                **options,
-            ),
-        )
-    finally:
-        loop.run_until_complete(db.aclose())
-        loop.close()
-
-
 def test_money_stays_exact_whatever_happens_in_whatever_order(databases):
-    _run(databases, max_examples=13, stateful_step_count=50, derandomize=True)
+    run_machine(WalletMachine, databases, max_examples=13, stateful_step_count=50, derandomize=True)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_money_stays_exact_over_a_hundred_thousand_steps(databases):
-    _run(databases, max_examples=1_500, stateful_step_count=70)
+    run_machine(WalletMachine, databases, max_examples=1_500, stateful_step_count=70)
