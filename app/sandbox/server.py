@@ -142,10 +142,10 @@ class Sandbox:
     async def aclose(self) -> None:
         """Close every connection, host and task, and remove a temporary home."""
         self._world.closing.set()
+        if self._modal is not None:  # first, so that it starts no machine that nobody would close
+            await self._modal.aclose()
         await self._world.fleet.aclose()
         await self.stripe.aclose()
-        if self._modal is not None:
-            await self._modal.aclose()
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await self._serving
@@ -163,7 +163,7 @@ class Sandbox:
         ]
         app = Starlette(routes=routes)
         app.router.redirect_slashes = False
-        listener = socket.create_server((host, port), backlog=1024)
+        listener = _listening(host, port)
         self.url = f"http://{host}:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             _Connected(app), log_config=None, log_level="warning", access_log=False, lifespan="off", ws="none",
@@ -176,6 +176,19 @@ class Sandbox:
             self.modal_url = await self._modal.start(host, self._world.config.modal_port)
         self.price_sheet.write_text(self._desk.sheet(self._world.clock.now()), encoding="utf-8")
         self.stripe.start(self.url)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a listening socket. It names its protocol: asyncio sends small answers at once on sockets that say TCP."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _modal_cloud(world: World, *, at: datetime) -> ModalCloud | None:
