@@ -12,7 +12,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
@@ -76,6 +76,8 @@ class WireOptions:
     """Before a reading call's second try, doubled before its third, jittered."""
     pace_factor: float = 1.0
     """0 turns pacing off, as for a cloud on this machine."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """How to wait before a reading call's next try."""
     on_call: OnCall | None = None
 
 
@@ -165,7 +167,7 @@ class Wire:
                 wait = max(self._backoff(tries), error.retry_after_seconds or 0.0)
                 if tries > READ_RETRIES or time.monotonic() + wait >= give_up_at:
                     raise
-            await asyncio.sleep(wait)
+            await self._options.sleep(wait)
 
     async def change(self, call: Call, shape: Callable[[object], T]) -> T:
         """Return the answer's value as ``shape`` makes it. Sent exactly once."""

@@ -210,11 +210,11 @@ async def find_untended(session: AsyncSession, *, buckets: Sequence[int], limit:
 
 async def find_owners(
     session: AsyncSession, *, rentals: Sequence[tuple[str, int]]
-) -> Sequence[Row[str, str, int, int, str]]:
-    """Return (account, rental, number, bucket, status) of attempts by (rental, number), all accounts."""
+) -> Sequence[Row[str, str, int, str | None, str]]:
+    """Return (account, rental, number, machine, status) of attempts by (rental, number), all accounts."""
     rows = await session.execute(
         select(
-            AttemptRow.account_id, AttemptRow.rental_id, AttemptRow.number, AttemptRow.bucket, AttemptRow.status
+            AttemptRow.account_id, AttemptRow.rental_id, AttemptRow.number, AttemptRow.machine_id, AttemptRow.status
         ).where(tuple_(AttemptRow.rental_id, AttemptRow.number).in_(list(rentals)))
     )
     return rows.all()

@@ -45,18 +45,25 @@ async def sweep(tools: Tools, this: Round, provider: str) -> str:
 
 
 async def _unowned(session: AsyncSession, tools: Tools, machines: list[Machine], *, at: datetime) -> list[Machine]:
-    """Return the machines without an attempt; one whose attempt is over is doomed again, by its own row."""
+    """Return the machines without an attempt; one whose attempt is over is doomed again, by its own row.
+
+    A cloud may make two machines of one create: the attempt owns the one it knows, the other is nobody's.
+    """
     claims = {machine.marker: tools.attempt_of(machine.marker or "") for machine in machines}
     owners = await finding.find_owners(session, rentals=[claim for claim in claims.values() if claim])
-    known = {(rental, number): (account, status) for account, rental, number, _, status in owners}
+    known = {(rental, number): (account, its, status) for account, rental, number, its, status in owners}
     unowned = []
     for machine in machines:
         claim = claims[machine.marker]
         owner = known.get(claim) if claim else None
         if owner is None or claim is None:
             unowned.append(machine)
-        elif owner[1] == "gone":
-            await _doom_again(session, owner[0], *claim, machine=machine, at=at)
+            continue
+        account_id, its, status = owner
+        if status == "gone":
+            await _doom_again(session, account_id, *claim, machine=machine, at=at)
+        elif its is not None and its != machine.machine_id:
+            unowned.append(machine)
     return unowned
 
 

@@ -1,0 +1,236 @@
+"""Every cloud, misbehaving: an attempt sends one create, and whatever becomes of it, one machine or none is left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.kit.vault import Vault
+from app.providers import (
+    HyperstackProvider,
+    LambdaProvider,
+    ManualProvider,
+    Order,
+    RunpodProvider,
+    VastProvider,
+)
+from app.rentals import Tools
+from app.rentals.reconcilers import destroying_machines, ending, placing, sweeps, watching
+from app.sandbox import Fault, Sandbox, SandboxConfig
+from tests.rentals.conftest import FAST, LIMITS, HandClock, Stage
+from tests.rentals.test_faults import nothing_is_left, running, settle
+
+CLOUDS = ("vast", "lambda", "runpod", "hyperstack", "manual")
+
+AMBIGUOUS = {
+    "done, and the connection was cut": Fault("timeout_after_success", operation="create", mode="drop"),
+    "done, and answered with 500": Fault("server_error", operation="create", after_effect=True),
+    "done, and answered with half an answer": Fault("malformed", operation="create", mode="truncated"),
+    "done, and answered with a page": Fault("malformed", operation="create", mode="html"),
+    "not done, and answered with 503": Fault("server_error", operation="create", status=503),
+}
+
+
+@pytest.fixture
+async def every_cloud(fresh_databases: Any, platform_key: Any, at: Any) -> AsyncIterator[Stage]:
+    """A stage with every cloud that speaks HTTP."""
+    config = SandboxConfig(
+        boot_seconds=0.05, terminate_seconds=0.05, terminated_seconds=0.05, ssh_port=0, price_step_seconds=0
+    )
+    sandbox = await Sandbox.start(config)
+    url, port = sandbox.url, sandbox.config.ssh_port
+    clouds = {
+        "vast": VastProvider(api_key=config.vast_key, base_url=url, options=FAST),
+        "lambda": LambdaProvider(api_key=config.lambda_key, base_url=url, options=FAST, ssh_port=port),
+        "runpod": RunpodProvider(api_key=config.runpod_key, base_url=url, options=FAST),
+        "hyperstack": HyperstackProvider(
+            api_key=config.hyperstack_key, base_url=f"{url}/v1", options=FAST, ssh_port=port
+        ),
+        "manual": ManualProvider(
+            sheet=sandbox.price_sheet, token=config.desk_token, base_url=f"{url}/desk", options=FAST
+        ),
+    }
+    clock = HandClock(at)
+    tools = Tools(fresh_databases.worker, clouds, platform_key, Vault(b"test"), clock, "testtest", LIMITS)
+    stage = Stage(fresh_databases, sandbox, tools, clock)
+    await stage.take_leases()
+    await stage.refresh()
+    yield stage
+    for cloud in clouds.values():
+        await cloud.aclose()
+    await sandbox.aclose()
+
+
+async def test_an_ambiguous_create_leaves_exactly_one_machine_at_every_cloud(
+    every_cloud: Stage, new_account: Any
+) -> None:
+    for cloud in CLOUDS:
+        await survive(every_cloud, new_account, cloud, AMBIGUOUS["done, and the connection was cut"])
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("what", AMBIGUOUS)
+async def test_any_ambiguous_create_leaves_exactly_one_machine_at_every_cloud(
+    what: str, every_cloud: Stage, new_account: Any
+) -> None:
+    for cloud in CLOUDS:
+        await survive(every_cloud, new_account, cloud, AMBIGUOUS[what])
+
+
+async def test_a_second_machine_of_one_create_goes_while_the_first_runs_on(stage: Any, rich: Any) -> None:
+    account, made = await running(stage, rich)
+    attempt = (await stage.attempts(made.rental_id))[-1]
+    twin = await stage.tools.providers["vast"].create(order(stage, attempt.marker))
+
+    assert (await stage.run(sweeps))["watching"] == 1
+    stage.clock.advance(30)
+    assert (await stage.run(sweeps))["destroyed"] == 1
+
+    await asyncio.sleep(0.2)
+    assert [truth.id for truth in stage.alive()] == [attempt.machine_id]
+    assert twin != attempt.machine_id
+    assert (await stage.rental(made.rental_id)).status == "running"
+    await stage.stop(account, made.rental_id)
+    await stage.until_rest()
+    await nothing_is_left(stage)
+
+
+@pytest.mark.parametrize("retry_after", ["0", "999999999", "Sun, 01 Mar 2037 12:00:00 GMT", "in a while", "-5", None])
+async def test_whatever_a_cloud_says_of_its_pace_the_rental_is_not_held_up(
+    retry_after: str | None, stage: Any, rich: Any
+) -> None:
+    account = await rich()
+    stage.sandbox.faults.add(Fault("rate_limited", operation="create", retry_after=retry_after))
+    made = await stage.request(account)
+    began = stage.clock.now()
+
+    rental = await stage.until_status(made.rental_id, "running", "failed")
+
+    assert rental.status == "running"
+    assert rental.running_at - began < timedelta(seconds=120)
+
+
+BURSTS = {
+    "of 500": {"status": 500},
+    "of a gateway's pages": {"status": 502},
+    "of 503 with an hour to wait": {"status": 503, "retry_after": "3600"},
+}
+
+
+@pytest.mark.parametrize("what", BURSTS)
+async def test_a_burst_of_errors_on_every_call_is_outlived(what: str, stage: Any, rich: Any) -> None:
+    account = await rich()
+    stage.sandbox.faults.add(Fault("server_error", operation="*", times=12, **BURSTS[what]))
+    made = await stage.request(account)
+
+    await stage.until_status(made.rental_id, "running", "failed")
+
+    await stage.stop(account, made.rental_id)
+    await stage.until_rest()
+    await nothing_is_left(stage)
+    assert (await stage.balance(account)).reserved == 0
+
+
+LABELS = {"dropped": Fault("marker_lost"), "cut": Fault("marker_lost", mode="cut")}
+
+
+@pytest.mark.parametrize("what", LABELS)
+async def test_a_label_that_the_cloud_loses_costs_no_machine_whose_id_is_known(
+    what: str, stage: Any, rich: Any
+) -> None:
+    account = await rich()
+    stage.sandbox.faults.add(LABELS[what])
+    made = await stage.request(account)
+    await stage.until_status(made.rental_id, "running", "failed")
+    await stage.stop(account, made.rental_id)
+    await stage.until_rest()
+    await nothing_is_left(stage)
+
+
+async def test_a_key_that_is_revoked_midway_stops_no_meter_and_loses_no_machine(stage: Any, rich: Any) -> None:
+    account, made = await running(stage, rich)
+    revoked = stage.sandbox.faults.add(Fault("unauthorized", operation="*", times=None))
+    stage.clock.advance(100)
+    for _ in range(5):
+        await stage.run(watching)
+        stage.clock.advance(60)
+    assert (await stage.rental(made.rental_id)).status == "running"
+    assert (await stage.stop(account, made.rental_id)).status == "stopping"
+    charged = 50_000_000 - (await stage.balance(account)).available
+    for _ in range(5):
+        await stage.run(destroying_machines)
+        stage.clock.advance(60)
+    assert len(stage.alive()) == 1
+
+    stage.sandbox.faults.remove(revoked)
+    await stage.until_rest()
+
+    await nothing_is_left(stage)
+    assert 50_000_000 - (await stage.balance(account)).available == charged
+
+
+async def test_a_cloud_that_is_down_for_a_day_keeps_no_meter_running_and_no_other_cloud_waiting(
+    stage: Any, rich: Any
+) -> None:
+    account, made = await running(stage, rich)
+    where = (await stage.attempts(made.rental_id))[-1].provider
+    other = next(cloud for cloud in stage.tools.providers if cloud != where)
+    down = stage.sandbox.faults.add(Fault("server_error", operation="*", provider=where, times=None, status=503))
+    await stage.stop(account, made.rental_id)
+    after = await stage.balance(account)
+
+    elsewhere = await stage.request(account, family="h100-80gb", wanted={"providers": (other,)})
+    assert (await stage.until_status(elsewhere.rental_id, "running", "failed")).status == "running"
+    await stage.stop(account, elsewhere.rental_id)
+    for _ in range(24):
+        stage.clock.advance(3600)
+        for make in (placing, destroying_machines, ending, watching):
+            await stage.run(make)
+    await settle(stage, account)
+    assert (await stage.balance(account)).available <= after.available + elsewhere.rate
+    assert [truth.provider for truth in stage.alive()] == [where]
+
+    stage.sandbox.faults.remove(down)
+    await stage.until_rest()
+    await nothing_is_left(stage)
+
+
+async def survive(stage: Stage, new_account: Any, cloud: str, fault: Fault) -> None:
+    """Rent at a cloud whose first create is ambiguous; no attempt ever has two machines, and none is left."""
+    account = await new_account(micros=50_000_000, db=stage.databases.worker)
+    number = stage.sandbox.faults.add(replace(fault, provider=cloud))
+    made = await stage.request(account, family="h100-80gb", wanted={"providers": (cloud,)})
+    rental = await stage.until_status(made.rental_id, "running", "failed")
+    stage.sandbox.faults.remove(number)
+    assert (rental.status == "running") == (len(stage.alive()) == 1), (cloud, rental.failure)
+    await stage.stop(account, made.rental_id)
+    await stage.until_rest()
+    markers = [truth.marker for truth in stage.sandbox.truth if truth.provider == cloud]
+    assert len(markers) == len(set(markers)), cloud
+    await forget_failures(stage)
+    await nothing_is_left(stage)
+
+
+async def forget_failures(stage: Stage) -> None:
+    """Let the market be as it was: each scene begins with all of it."""
+    stage.clock.advance(stage.tools.limits.avoid_seconds + 1)
+    await stage.refresh()
+
+
+def order(stage: Any, marker: str) -> Order:
+    free = [one for one in stage.sandbox.offers() if one["provider"] == "vast" and one["gpu_count"] == 1]
+    return Order(
+        marker=marker,
+        offer_id=str(free[-1]["id"]),
+        region_id="any",
+        spot=False,
+        bid_micros_per_hour=None,
+        image="ubuntu:24.04",
+        disk_gb=20,
+        platform_public_key=stage.tools.platform_key.public,
+    )
