@@ -263,7 +263,9 @@ def new_world(
 @asynccontextmanager
 async def serving(config: uvicorn.Config) -> AsyncIterator[str]:
     """Serve on a free port of this machine."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listening:  # asyncio sends small answers at once only if told TCP
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[listening]))
         try:
