@@ -1,13 +1,15 @@
 """What can be rented, where, and at what price.
 
 Promises: a listing's id stays the same for ever; what is quoted was seen within the hour; ``cheapest`` is exact for every
-disk size: all-in, times the launches that a machine takes there; nobody sees half of a refresh; a dead cloud makes its listings stale and nothing else fail.
+disk size: all-in, times the launches that a machine takes there; nobody sees half of a refresh; a dead cloud makes its
+listings stale and nothing else fail.
 
 Tables, all global: listings, provider_states, refresh_requests, listing_failures, quarantined_hosts, price_history (a
-partition per month), machine_facts, machine_health, place_latencies. The worker writes them; the API reads, and may ask for a refresh.
+partition per month), machine_facts, machine_health, place_latencies. The worker writes them; the API reads, and may ask
+for a refresh.
 
-A listing: seen ─► gone ─► seen again …; available = seen ∧ provider fresh ∧ provider not paused ∧ its price
-sheet, if it comes from one, not out of date.
+A listing: seen ─► gone ─► seen again …; available = seen ∧ provider fresh ∧ provider not paused ∧ its price sheet, if it
+comes from one, not out of date.
 """
 
 from app.catalog.avoidance import (
