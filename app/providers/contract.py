@@ -108,6 +108,8 @@ class Offer:
     """The physical host, where the cloud tells it: what a quarantine names."""
     priced_at: datetime | None = None
     """Since when the price stands, where it comes from a sheet and not from the cloud itself."""
+    priced_until: datetime | None = None
+    """How long such a price may be quoted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,15 +77,18 @@ def parse_sheet(text: str) -> Sheet:
     listed = sheet.get("offers", [])
     if not isinstance(listed, list) or len(listed) > OFFERS_MAX:
         raise SheetError(f"offers must be at most {OFFERS_MAX} tables, each beginning with [[offers]]")
-    offers = tuple(_offer(row, number, as_of) for number, row in enumerate(listed, start=1))
+    days = _read(sheet, "max_age_days", lambda value: whole(value, low=1, high=_MAX_AGE_DAYS_MOST), "the sheet's")
+    max_age = timedelta(days=days or _MAX_AGE_DAYS)
+    offers = tuple(
+        _offer(row, number, as_of=as_of, until=as_of + max_age) for number, row in enumerate(listed, start=1)
+    )
     twice = {offer.offer_id for offer in offers if sum(one.offer_id == offer.offer_id for one in offers) > 1}
     if twice:
         raise SheetError(f"offer {min(twice)} stands twice")
-    days = _read(sheet, "max_age_days", lambda value: whole(value, low=1, high=_MAX_AGE_DAYS_MOST), "the sheet's")
-    return Sheet(as_of, timedelta(days=days or _MAX_AGE_DAYS), offers)
+    return Sheet(as_of, max_age, offers)
 
 
-def _offer(row: object, number: int, as_of: datetime) -> Offer:
+def _offer(row: object, number: int, *, as_of: datetime, until: datetime) -> Offer:
     where = f"offer {number}:"
     if not isinstance(row, dict):
         raise SheetError(f"{where} must be a table beginning with [[offers]]")
@@ -125,6 +128,7 @@ def _offer(row: object, number: int, as_of: datetime) -> Offer:
         static_ip=row.get("static_ip") is True,
         architecture=_read(row, "architecture", name, where) or "x86_64",
         priced_at=as_of,
+        priced_until=until,
     )
 
 

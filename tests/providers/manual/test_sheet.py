@@ -32,7 +32,10 @@ def test_an_offer_is_read_in_our_units():
     assert (offer.offer_id, offer.gpu_count, offer.vram_mib, offer.ram_mib) == ("rack-a", 8, 81_920, 1_048_576)
     assert (offer.price_micros_per_hour, offer.disk_micros_per_gb_month) == (19_200_000, 50_000)
     assert (offer.reliability_ppm, offer.interconnect, offer.country) == (995_000, "sxm", "DE")
-    assert offer.priced_at == datetime(2026, 11, 1, tzinfo=UTC)
+    assert (offer.priced_at, offer.priced_until) == (
+        datetime(2026, 11, 1, tzinfo=UTC),
+        datetime(2026, 11, 11, tzinfo=UTC),
+    )
 
 
 def test_a_sheet_holds_from_its_day_for_as_long_as_it_says():
