@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from benchmarks import matching, money, refreshing, report, serving, settlement, starting
+from benchmarks import matching, money, placing, refreshing, report, serving, settlement, starting
 from benchmarks.ground import Ground, laid
 from benchmarks.money import Budget
 from benchmarks.report import Row
@@ -19,7 +19,9 @@ def main() -> None:
     """Measure the parts that are named, or all."""
     asked = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     asked.add_argument("--quick", action="store_true", help="fewer and shorter rounds, and no million rentals")
-    asked.add_argument("parts", nargs="*", metavar="PART", help="money, settlement, serving, catalog, starting")
+    asked.add_argument(
+        "parts", nargs="*", metavar="PART", help="money, settlement, serving, catalog, placing, starting"
+    )
     told = asked.parse_args()
     uvloop.run(_measure(told.parts, is_quick=told.quick))
 
@@ -36,6 +38,7 @@ async def _measure(names: list[str], *, is_quick: bool) -> None:
         "settlement": settle,
         "serving": serving.measure,
         "catalog": measure_catalog,
+        "placing": placing.measure,
         "starting": starting.measure,
     }
     budget = Budget(rounds=3, seconds=2) if is_quick else Budget(rounds=5, seconds=4)

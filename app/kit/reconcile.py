@@ -51,6 +51,8 @@ class Reconciler:
     step: Callable[[Round, Any], Awaitable[str]]
     concurrency: int = 8
     step_seconds_max: float = 120.0
+    lane: Callable[[Any], str] | None = None
+    """Where an item queues: each lane has ``concurrency`` places of its own, so that a slow one holds up no other."""
 
 
 @dataclass(slots=True)
@@ -79,7 +81,7 @@ class Runner:
         self.status = Status(reconciler.name)
         self._waiting: dict[str, _Waiting] = {}
         self._in_hand: set[str] = set()
-        self._gate = asyncio.Semaphore(reconciler.concurrency)
+        self._gates: dict[str, asyncio.Semaphore] = {}
 
     async def run_once(self, this: Round) -> Counter[str]:
         """Find, step through everything found, and return the outcomes."""
@@ -110,7 +112,7 @@ class Runner:
     async def _guarded(self, this: Round, key: str, item: Any) -> str:  # noqa: ANN401 - items are the reconciler's own
         self._in_hand.add(key)
         try:
-            async with self._gate:
+            async with self._gate(item):
                 outcome = await self._step(this, item)
         finally:
             self._in_hand.discard(key)
@@ -141,6 +143,10 @@ class Runner:
             )
         OUTCOMES.labels(name, outcome).inc()
         return outcome
+
+    def _gate(self, item: Any) -> asyncio.Semaphore:  # noqa: ANN401 - items are the reconciler's own
+        lane = self.reconciler.lane(item) if self.reconciler.lane else ""
+        return self._gates.setdefault(lane, asyncio.Semaphore(self.reconciler.concurrency))
 
     def _may_try(self, key: str) -> bool:
         waiting = self._waiting.get(key)

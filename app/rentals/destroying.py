@@ -26,6 +26,7 @@ class Doomed(NamedTuple):
     rental_id: str
     number: int
     bucket: int
+    provider: str = ""
 
 
 async def find(tools: Tools, this: Round, limit: int) -> list[Doomed]:

@@ -14,10 +14,10 @@ from app.rentals.models import AttemptRow, OrphanRow, RentalRow
 
 async def find_to_place(
     session: AsyncSession, *, at: datetime, buckets: Sequence[int], limit: int
-) -> Sequence[Row[str, str, int]]:
-    """Return (account, rental, bucket) of rentals that placement has to look at now, all accounts."""
+) -> Sequence[Row[str, str, int, str]]:
+    """Return (account, rental, bucket, cloud) of rentals that placement has to look at now, all accounts."""
     rows = await session.execute(
-        select(RentalRow.account_id, RentalRow.id, RentalRow.bucket)
+        select(RentalRow.account_id, RentalRow.id, RentalRow.bucket, RentalRow.listing["provider"].astext)
         .where(RentalRow.next_at <= at, RentalRow.bucket.in_(buckets), _to_be_placed())
         .order_by(RentalRow.next_at)
         .limit(limit)
@@ -108,10 +108,12 @@ async def list_admitted(session: AsyncSession) -> Sequence[str]:
 
 async def find_doomed(
     session: AsyncSession, *, at: datetime, buckets: Sequence[int], limit: int
-) -> Sequence[Row[str, str, int, int]]:
-    """Return (account, rental, number, bucket) of attempts whose machine has to go, all accounts."""
+) -> Sequence[Row[str, str, int, int, str]]:
+    """Return (account, rental, number, bucket, cloud) of attempts whose machine has to go, all accounts."""
     rows = await session.execute(
-        select(AttemptRow.account_id, AttemptRow.rental_id, AttemptRow.number, AttemptRow.bucket)
+        select(
+            AttemptRow.account_id, AttemptRow.rental_id, AttemptRow.number, AttemptRow.bucket, AttemptRow.provider
+        )
         .where(AttemptRow.status == "doomed", AttemptRow.next_at <= at, AttemptRow.bucket.in_(buckets))
         .order_by(AttemptRow.next_at)
         .limit(limit)

@@ -55,6 +55,12 @@ class Item(NamedTuple):
     account_id: str
     rental_id: str
     bucket: int
+    provider: str = ""
+    """The cloud that it is being placed at."""
+
+    def __str__(self) -> str:
+        """Name it for the runner: the same rental, wherever it is tried."""
+        return self.rental_id
 
 
 async def find(tools: Tools, this: Round, limit: int) -> list[Item]:

@@ -52,6 +52,10 @@ log = structlog.get_logger(__name__)
 
 _BROKEN = Gauge("hourglass_rental_invariants_broken", "Sentences about rentals that do not hold right now")
 _EVERYTHING = "rentals"
+_AT_ONCE_SECONDS = 0.05
+"""How long a new rental may lie unseen: the look is one short walk through an index of what is due."""
+_CROWD = 5_000
+"""What is found at once: what is in hand at a slow cloud is found as well, and must not crowd out the others."""
 
 
 def reconcilers(tools: Tools) -> list[Reconciler]:
@@ -75,12 +79,13 @@ def placing(tools: Tools) -> Reconciler:
     """Rentals get machines."""
     return Reconciler(
         name="placement",
-        every_seconds=0.5,
-        batch=200,
+        every_seconds=_AT_ONCE_SECONDS,
+        batch=_CROWD,
         find=partial(placement.find, tools),
         step=partial(placement.step, tools),
         concurrency=32,
         step_seconds_max=240.0,
+        lane=_cloud_of,
     )
 
 
@@ -89,10 +94,11 @@ def destroying_machines(tools: Tools) -> Reconciler:
     return Reconciler(
         name="destroying",
         every_seconds=0.5,
-        batch=200,
+        batch=_CROWD,
         find=partial(destroying.find, tools),
         step=partial(destroying.step, tools),
         concurrency=16,
+        lane=_cloud_of,
     )
 
 
@@ -194,6 +200,10 @@ def auditing(tools: Tools) -> Reconciler:
     return Reconciler(
         name="rentals.auditing", every_seconds=600.0, batch=1, find=_everything, step=partial(_audit, tools)
     )
+
+
+def _cloud_of(item: placement.Item | destroying.Doomed) -> str:
+    return item.provider
 
 
 async def _everything(this: Round, limit: int) -> Sequence[str]:
