@@ -29,7 +29,7 @@ def _uri(text: str) -> str:
     return text
 
 
-Script = Annotated[Lines, Field(max_length=SCRIPT_BYTES_MAX), AfterValidator(_script)]
+Script = Annotated[Lines, Field(min_length=1, max_length=SCRIPT_BYTES_MAX), AfterValidator(_script)]
 CheckpointUri = Annotated[
     str,
     Field(pattern=r"^[a-z][a-z0-9+.-]{1,31}:[!-~]{1,2000}$", examples=["s3://bucket/atlas"]),

@@ -26,6 +26,7 @@ from app.kit.vault import Vault
 from app.main import create_app
 from app.rentals import queries
 from app.rentals.models import AttemptRow, LogRow
+from app.rentals.runs import begin_run
 from app.rentals.states import Status, move
 from app.sandbox import Sandbox, SandboxConfig
 from app.tenancy import Authenticator, KeyTerms, create_key
@@ -193,6 +194,8 @@ class World:
             row.log_offset = 6
             await wallet.start(session, account_id=account_id, rental_id=known, at=at)
             row.attempts, row.running_at, row.heartbeat_at, row.next_at = 1, at, at, None
+            await session.flush()
+            await begin_run(session, row, attempt=1, at=at)
             await move(session, row, Status.RUNNING, at=at)
 
     async def settle(self, tenant: Tenant, rental_id: str) -> None:

@@ -32,6 +32,8 @@ async def test_the_cheapest_match_is_rented_and_an_hour_reserved(ada) -> None:
         "per_hour": "0.364",
         "locked": True,
         "components": {"gpu": "0.36", "disk": "0.004"},
+        "running_per_hour": "0.364",
+        "stopped_per_hour": None,
     }
     assert made["reserve"] == {"held": "0.364", "remaining": "0.364", "funded_until": None}
     assert made["region"] == {"id": "us-oregon", "name": "Oregon, US", "country": "US"}
