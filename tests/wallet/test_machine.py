@@ -46,6 +46,7 @@ pauses = (
     | st.integers(1, 30 * 3600).map(lambda s: timedelta(seconds=s))
 )
 choice = st.integers(0, 1_000_000)
+money_max = 10**18
 
 
 @dataclass
@@ -677,7 +678,10 @@ class WalletMachine(RuleBasedStateMachine):
         if "refused" in outcomes:
             assert outcomes == ["refused", "refused"]
             assert rate > rental.rate
-            assert stuck or before.available < rate
+            # What ran since the last settlement is paid first.
+            due = min(floor(rental.exact(self.now)), rental.max_spend or money_max)
+            full = rate if rental.max_spend is None else min(rate, rental.max_spend - due)
+            assert stuck or before.available + hold.held + hold.charged - due < full
             assert (before, hold) == (after_it, meter)
             return
         if rate == rental.rate:
