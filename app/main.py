@@ -20,7 +20,7 @@ from app.bootstrap import ApiState, new_api_state
 from app.catalog import endpoints as catalog_endpoints
 from app.kit.log import configure_logs
 from app.ledger import endpoints as ledger_endpoints
-from app.rentals import endpoints as rental_endpoints
+from app.rentals.showing import endpoints as rental_endpoints
 from app.settings import Settings, read_settings
 from app.statements import endpoints as statement_endpoints
 from app.tenancy import endpoints as tenancy_endpoints

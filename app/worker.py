@@ -33,7 +33,7 @@ from app.ledger import reconcilers as ledger_reconcilers
 from app.lots import reconcilers as lot_reconcilers
 from app.mail import reconcilers as mail_reconcilers
 from app.refills import reconcilers as refill_reconcilers
-from app.rentals import sweeping
+from app.rentals.placing import sweeping
 from app.rentals.reconcilers import reconcilers as rental_reconcilers
 from app.rentals.tools import Tools
 from app.settings import Settings, read_settings

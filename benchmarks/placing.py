@@ -18,11 +18,11 @@ from app.kit.rls import API, WORKER
 from app.kit.vault import Vault
 from app.providers import LambdaProvider, VastProvider, WireOptions
 from app.rentals import PlatformKey, Tools
-from app.rentals.asking import Ask
+from app.rentals.asking.asking import Ask
+from app.rentals.asking.launching import BUILT_IN, DEFAULT_TEMPLATE
+from app.rentals.asking.requesting import request
 from app.rentals.errors import NoMatchingListings
-from app.rentals.launching import BUILT_IN, DEFAULT_TEMPLATE
 from app.rentals.reconcilers import placing
-from app.rentals.requesting import request
 from app.sandbox import Fault, Sandbox, SandboxConfig
 from app.worker import Worker, lease_names
 from benchmarks.ground import Ground, opened

@@ -19,7 +19,7 @@ from app.kit.money import dollars
 from app.kit.reconcile import Round
 from app.providers import Unsupported
 from app.rentals import Tools
-from app.rentals.sweeping import lease_name
+from app.rentals.placing.sweeping import lease_name
 
 log = structlog.get_logger(__name__)
 

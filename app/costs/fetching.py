@@ -14,7 +14,7 @@ from app.kit.leases import fenced
 from app.kit.reconcile import Round
 from app.providers import Provider, ProviderError, RealisedCost
 from app.rentals import Tools
-from app.rentals.sweeping import lease_name
+from app.rentals.placing.sweeping import lease_name
 
 _PAUSE_FIRST: Final = timedelta(minutes=5)
 _PAUSE_MAX: Final = timedelta(hours=4)

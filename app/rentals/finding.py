@@ -111,9 +111,7 @@ async def find_doomed(
 ) -> Sequence[Row[str, str, int, int, str]]:
     """Return (account, rental, number, bucket, cloud) of attempts whose machine has to go, all accounts."""
     rows = await session.execute(
-        select(
-            AttemptRow.account_id, AttemptRow.rental_id, AttemptRow.number, AttemptRow.bucket, AttemptRow.provider
-        )
+        select(AttemptRow.account_id, AttemptRow.rental_id, AttemptRow.number, AttemptRow.bucket, AttemptRow.provider)
         .where(AttemptRow.status == "doomed", AttemptRow.next_at <= at, AttemptRow.bucket.in_(buckets))
         .order_by(AttemptRow.next_at)
         .limit(limit)

@@ -33,20 +33,12 @@ import structlog
 from prometheus_client import Gauge
 
 from app.kit.reconcile import Reconciler, Round
-from app.rentals import (
-    destroying,
-    hibernating,
-    interrupting,
-    invariants,
-    placement,
-    stopping,
-    sweeping,
-    tending,
-    waiting,
-)
-from app.rentals.dormant import look_after
+from app.rentals import invariants
+from app.rentals.keeping import hibernating, interrupting, stopping, tending, waiting
+from app.rentals.keeping.dormant import look_after
+from app.rentals.keeping.watching import Watch, watch
+from app.rentals.placing import destroying, placement, sweeping
 from app.rentals.tools import Tools
-from app.rentals.watching import Watch, watch
 
 log = structlog.get_logger(__name__)
 

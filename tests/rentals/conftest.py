@@ -20,9 +20,11 @@ from app.kit.leases import BUCKETS, Holding, bucket_name, hold_share
 from app.kit.reconcile import Reconciler, Round, Runner
 from app.kit.vault import Vault
 from app.providers import LambdaProvider, VastProvider, WireOptions
-from app.rentals import Limits, PlatformKey, Tools, stopping
-from app.rentals.asking import Ask
-from app.rentals.launching import BUILT_IN, DEFAULT_TEMPLATE
+from app.rentals import Limits, PlatformKey, Tools
+from app.rentals.asking.asking import Ask
+from app.rentals.asking.launching import BUILT_IN, DEFAULT_TEMPLATE
+from app.rentals.asking.requesting import Requested, request
+from app.rentals.keeping import stopping
 from app.rentals.models import AttemptRow, RentalRow
 from app.rentals.reconcilers import (
     checkpointing,
@@ -34,7 +36,6 @@ from app.rentals.reconcilers import (
     visits,
     watching,
 )
-from app.rentals.requesting import Requested, request
 from app.sandbox import Sandbox, SandboxConfig
 from tests.rentals.dying import victim
 

@@ -23,7 +23,8 @@ from app.kit.db import Database
 from app.kit.ids import AccountId, RentalId
 from app.kit.reconcile import Round
 from app.providers import LambdaProvider, VastProvider
-from app.rentals import Tools, invariants, placement
+from app.rentals import Tools, invariants
+from app.rentals.placing import placement
 
 
 def keep_for_ever(dead: object) -> None:

@@ -12,8 +12,10 @@ import pytest
 from app import wallet
 from app.kit.ids import AccountId, RentalId
 from app.kit.reconcile import Round
-from app.rentals import Tools, destroying, placement, stopping
-from app.rentals.watching import Live, lose
+from app.rentals import Tools
+from app.rentals.keeping import stopping
+from app.rentals.keeping.watching import Live, lose
+from app.rentals.placing import destroying, placement
 from app.sandbox import Fault
 from tests.rentals.dying import Scene, die_everywhere, item, place
 

@@ -13,8 +13,8 @@ from app import wallet
 from app.machines import open_shell
 from app.providers import Order
 from app.rentals import invariants
-from app.rentals.booting import connection_of
 from app.rentals.models import OrphanRow
+from app.rentals.placing.booting import connection_of
 from app.rentals.reconcilers import destroying_machines, ending, placing, sweeps, visits, watching
 from app.sandbox import Fault
 

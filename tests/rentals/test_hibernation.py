@@ -17,9 +17,9 @@ from app.providers import MachineStatus
 from app.providers.hyperstack import HyperstackProvider
 from app.rentals import invariants, queries
 from app.rentals.errors import CannotHibernate
-from app.rentals.hibernating import HIBERNATE_SECONDS, hibernate
+from app.rentals.keeping.hibernating import HIBERNATE_SECONDS, hibernate
+from app.rentals.placing.resuming import resume
 from app.rentals.reconcilers import dormancy, ending, hibernation, placing, sweeps, visits
-from app.rentals.resuming import resume
 from app.sandbox import Fault
 
 

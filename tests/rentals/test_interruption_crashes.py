@@ -13,9 +13,11 @@ import pytest
 from app.catalog import Spot
 from app.kit.ids import AccountId, RentalId
 from app.kit.reconcile import Round
-from app.rentals import Tools, interrupting, placement
-from app.rentals.live import Live
-from app.rentals.watching import Watch, watch
+from app.rentals import Tools
+from app.rentals.keeping import interrupting
+from app.rentals.keeping.live import Live
+from app.rentals.keeping.watching import Watch, watch
+from app.rentals.placing import placement
 from tests.costs.shells import answering_in
 from tests.rentals.dying import Scene, die_everywhere, item, place
 from tests.rentals.test_crashes import step_until

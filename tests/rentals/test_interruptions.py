@@ -13,9 +13,9 @@ import pytest
 
 from app.catalog import Spot
 from app.kit.clock import whole_seconds
-from app.rentals.asking import Chosen
-from app.rentals.hibernating import hibernate
-from app.rentals.placement import ATTEMPTS_MAX
+from app.rentals.asking.asking import Chosen
+from app.rentals.keeping.hibernating import hibernate
+from app.rentals.placing.placement import ATTEMPTS_MAX
 from app.rentals.reconcilers import placing, watching
 from app.rentals.runs import list_runs
 from app.sandbox import Fault

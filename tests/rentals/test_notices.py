@@ -16,8 +16,8 @@ import pytest
 from app.kit.clock import SystemClock
 from app.providers import Capability, Machine, MachineStatus
 from app.rentals import queries
-from app.rentals.interrupting import may_be_interrupted, notice_of
-from app.rentals.live import Live
+from app.rentals.keeping.interrupting import may_be_interrupted, notice_of
+from app.rentals.keeping.live import Live
 from app.rentals.reconcilers import checkpointing, visits, watching
 from tests.rentals.spot import end, events_of, machine_of, running_spot
 

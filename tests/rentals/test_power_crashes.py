@@ -9,10 +9,11 @@ import pytest
 
 from app.kit.ids import AccountId, RentalId
 from app.kit.reconcile import Round
-from app.rentals import Tools, hibernating, waiting
-from app.rentals.dormant import look_after
-from app.rentals.hibernating import hibernate
-from app.rentals.resuming import resume
+from app.rentals import Tools
+from app.rentals.keeping import hibernating, waiting
+from app.rentals.keeping.dormant import look_after
+from app.rentals.keeping.hibernating import hibernate
+from app.rentals.placing.resuming import resume
 from tests.rentals.dying import Scene, die_everywhere, item, place
 from tests.rentals.test_crashes import prepared
 from tests.rentals.test_waitlist import WISH

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from app.rentals.models import RunRow
-from app.rentals.receipts import stretches
+from app.rentals.showing.receipts import stretches
 
 
 def run(at: datetime, attempt: int, began: int, ended: int, because: str) -> RunRow:

@@ -10,9 +10,10 @@ import pytest
 
 from app.kit.leases import Holding
 from app.kit.reconcile import Round
-from app.rentals import destroying, hibernating, interrupting, placement, stopping, tending, waiting
-from app.rentals.hibernating import hibernate
-from app.rentals.live import Live
+from app.rentals.keeping import hibernating, interrupting, stopping, tending, waiting
+from app.rentals.keeping.hibernating import hibernate
+from app.rentals.keeping.live import Live
+from app.rentals.placing import destroying, placement
 from app.rentals.reconcilers import (
     auditing,
     checkpointing,

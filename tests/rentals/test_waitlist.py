@@ -10,8 +10,9 @@ import pytest
 
 from app.kit.leases import Holding
 from app.kit.reconcile import Round
-from app.rentals import invariants, waiting
+from app.rentals import invariants
 from app.rentals.errors import NoMatchingListings
+from app.rentals.keeping import waiting
 from app.rentals.reconcilers import placing, waitlist
 from app.sandbox import Fault
 

@@ -18,7 +18,7 @@ from app.catalog import refresh_provider
 from app.kit.ids import AccountId
 from app.kit.vault import Vault
 from app.providers.contract import Capability, Offer
-from app.rentals.endpoints import ROUTERS
+from app.rentals.showing.endpoints import ROUTERS
 from app.tenancy import Authenticator, KeyTerms, create_key
 from app.web import SCOPES, Cursors, Limiter, install
 from tests.rentals.http.hand import Hand

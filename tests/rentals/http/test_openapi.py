@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.rentals.endpoints import ROUTERS
+from app.rentals.showing.endpoints import ROUTERS
 
 
 def test_every_operation_has_an_id_of_its_own_a_text_and_its_errors(app) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import uvicorn
 
-from app.rentals.streaming import STREAMS, STREAMS_MAX, Streams
+from app.rentals.showing.streaming import STREAMS, STREAMS_MAX, Streams
 from app.web.errors import RateLimited
 
 STREAM = {"Accept": "text/event-stream"}

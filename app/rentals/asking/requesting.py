@@ -1,0 +1,209 @@
+"""Quotes and requests: match, hold an hour, write the rental; all in the caller's transaction, no cloud involved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import catalog, wallet
+from app.kit.db import driver
+from app.kit.ids import AccountId, EventId, QuoteId, RentalId
+from app.kit.leases import bucket_of
+from app.kit.vault import Vault
+from app.rentals import queries
+from app.rentals.asking.asking import Ask, Chosen, restored_wanted, stored_wanted
+from app.rentals.asking.queueing import wished
+from app.rentals.errors import NoMatchingListings, PriceChanged, QuoteExpired
+from app.rentals.models import QuoteRow, RentalRow
+from app.rentals.states import Stage, Status
+
+QUOTE_SECONDS = 60
+ALTERNATIVES = 5
+"""How many listings a quote names, in the order in which they would be tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A rental that was just written."""
+
+    rental_id: RentalId
+    chosen: Chosen
+    rate: int
+    held: int
+    at: datetime
+    queued_until: datetime | None = None
+    """Where nothing fits yet: how long it waits for something."""
+
+
+async def quote(
+    session: AsyncSession, *, account_id: AccountId, wanted: catalog.Wanted, at: datetime
+) -> tuple[QuoteRow, list[Chosen]]:
+    """Lock the cheapest match and its price for a minute; return it with the listings that would be tried after it.
+
+    Raises:
+        NoMatchingListings: nothing on offer fits.
+    """
+    matches = await catalog.cheapest(session, wanted, at=at, limit=ALTERNATIVES)
+    if not matches:
+        raise NoMatchingListings
+    chosen = [Chosen.of(match) for match in matches]
+    row = QuoteRow(
+        account_id=account_id,
+        id=QuoteId.new(),
+        wanted=stored_wanted(wanted),
+        listing=chosen[0].stored(),
+        rate=chosen[0].all_in_micros_per_hour,
+        created_at=at,
+        expires_at=at + timedelta(seconds=QUOTE_SECONDS),
+    )
+    session.add(row)
+    await session.flush()
+    return row, chosen
+
+
+async def accept_quote(
+    session: AsyncSession, *, account_id: AccountId, quote_id: QuoteId, rental_id: RentalId, at: datetime
+) -> tuple[Chosen, catalog.Wanted] | None:
+    """Use up a quote for a rental; None where there is no such quote.
+
+    Raises:
+        QuoteExpired: its minute is over, or it served another rental.
+        PriceChanged: its listing is gone.
+    """
+    row = await queries.find_quote(session, account_id=account_id, quote_id=quote_id)
+    if row is None:
+        return None
+    if row.used_by is not None or row.expires_at <= at:
+        raise QuoteExpired
+    chosen = Chosen.restored(row.listing)
+    listing = await catalog.find_listing(session, chosen.listing_id)
+    if listing is None or not listing.is_available(at):
+        raise PriceChanged
+    row.used_by = rental_id
+    return chosen, restored_wanted(row.wanted)
+
+
+async def request(
+    session: AsyncSession,
+    ask: Ask,
+    *,
+    account_id: AccountId,
+    rental_id: RentalId,
+    quoted: Chosen | None,
+    vault: Vault,
+    actor: str,
+    at: datetime,
+    provisioning_seconds: int = 900,
+) -> Requested:
+    """Begin a rental: choose the cheapest match (or the quoted one), hold an hour, write the row for placement.
+
+    Where nothing fits and the caller waits, an hour at the highest price is held, and the row is for the waitlist.
+
+    Raises:
+        NoMatchingListings: nothing on offer fits, and the caller does not wait.
+        InsufficientBalance, WalletLocked: of the wallet; nothing was written.
+    """
+    chosen, queued_until = quoted, None
+    try:
+        chosen = chosen or await _cheapest(session, ask.wanted, at=at)
+    except NoMatchingListings:
+        if ask.wait_seconds is None:
+            raise
+        chosen, queued_until = wished(ask.wanted), at + timedelta(seconds=ask.wait_seconds)
+    rate = chosen.all_in_micros_per_hour
+    await wallet.hold(
+        session,
+        account_id=account_id,
+        rental_id=rental_id,
+        rate=rate,
+        at=at,
+        actor=actor,
+        max_spend=ask.max_spend,
+    )
+    held = rate if ask.max_spend is None else min(rate, ask.max_spend)
+    made = Requested(rental_id, chosen, rate, held, at, queued_until)
+    await _insert(
+        session,
+        ask,
+        made,
+        account_id=account_id,
+        sealed_env=_seal(vault, ask.launch.env, account_id=account_id, rental_id=rental_id),
+        actor=actor,
+        deadline_at=at + timedelta(seconds=provisioning_seconds),
+    )
+    return made
+
+
+def environment(vault: Vault, rental: RentalRow) -> dict[str, str]:
+    """Open a rental's sealed environment, with what we tell its scripts of checkpoints beside it."""
+    opened: dict[str, str] = {}
+    if rental.sealed_env is not None:
+        opened = json.loads(vault.open(rental.sealed_env, cell=_cell(rental.account_id, rental.id)))
+    if uri := rental.launch.get("checkpoint_uri"):
+        opened["HOURGLASS_CHECKPOINT_URI"] = uri
+    if rental.running_at is not None:
+        opened["HOURGLASS_RESUMED"] = "1"
+    return opened
+
+
+async def _cheapest(session: AsyncSession, wanted: catalog.Wanted, *, at: datetime) -> Chosen:
+    matches = await catalog.cheapest(session, wanted, at=at, limit=1)
+    if not matches:
+        raise NoMatchingListings
+    return Chosen.of(matches[0])
+
+
+def _cell(account_id: str, rental_id: str) -> str:
+    return f"rentals|sealed_env|{account_id}|{rental_id}"
+
+
+def _seal(vault: Vault, env: Mapping[str, str], *, account_id: AccountId, rental_id: RentalId) -> bytes | None:
+    return vault.seal(json.dumps(dict(env)), cell=_cell(account_id, rental_id)) if env else None
+
+
+async def _insert(
+    session: AsyncSession,
+    ask: Ask,
+    made: Requested,
+    *,
+    account_id: AccountId,
+    sealed_env: bytes | None,
+    actor: str,
+    deadline_at: datetime,
+) -> None:
+    waits = made.queued_until is not None
+    status, stage = (Status.QUEUED, None) if waits else (Status.PROVISIONING, Stage.MATCHING)
+    told = {
+        "family": made.chosen.family or None,
+        "provider": made.chosen.provider or None,
+        "rate_micros_per_hour": made.rate,
+    }
+    await driver(session).execute(
+        queries.INSERT_RENTAL,
+        account_id,
+        made.rental_id,
+        bucket_of(account_id),
+        ask.name,
+        json.dumps(dict(ask.tags)),
+        actor,
+        json.dumps(stored_wanted(ask.wanted)),
+        json.dumps(ask.launch.stored()),
+        sealed_env,
+        json.dumps(made.chosen.stored()),
+        made.rate,
+        json.dumps([dict(key) for key in ask.ssh_keys]),
+        ask.max_duration_seconds,
+        ask.max_spend,
+        made.at,
+        deadline_at,
+        EventId.new(),
+        json.dumps(told),
+        status,
+        stage,
+        made.queued_until or made.at,
+        made.queued_until,
+    )
