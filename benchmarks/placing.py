@@ -16,7 +16,7 @@ from app.kit.db import Database
 from app.kit.ids import AccountId, RentalId
 from app.kit.rls import API, WORKER
 from app.kit.vault import Vault
-from app.providers import LambdaProvider, VastProvider, WireOptions
+from app.providers import LambdaProvider, Provider, VastProvider, WireOptions
 from app.rentals import PlatformKey, Tools
 from app.rentals.asking.asking import Ask
 from app.rentals.asking.launching import BUILT_IN, DEFAULT_TEMPLATE
@@ -119,7 +119,7 @@ async def _clouds(db: Database) -> AsyncIterator[tuple[Sandbox, Tools]]:
     """Start clouds whose machines never boot: only the way there is measured."""
     sandbox = await Sandbox.start(SandboxConfig(boot_seconds=3600, ssh_port=0, price_step_seconds=0))
     config, options = sandbox.config, WireOptions(pace_factor=0)
-    clouds = {
+    clouds: dict[str, Provider] = {
         "vast": VastProvider(api_key=config.vast_key, base_url=sandbox.url, options=options),
         "lambda": LambdaProvider(
             api_key=config.lambda_key, base_url=sandbox.url, options=options, ssh_port=config.ssh_port
