@@ -43,6 +43,8 @@ async def take_back(session: AsyncSession, claw: Movement) -> None:
         debt_key = f"{claw.idempotency_key}:debt"
         movements.append(replace(claw, kind=Kind.DEBT_INCURRED, amount=owed, idempotency_key=debt_key))
     await ledger.post_many(session, movements)
+    if owed:
+        await lots.advance(session, account_id)
 
 
 async def post_and_give_back(
@@ -74,6 +76,7 @@ async def give_hold_back(session: AsyncSession, release: Movement) -> None:
     movements = ledger.inflow(replace(release, amount=plain), owed=wallet.owed) if plain else []
     movements += await _withhold(session, release, promo, paid_from=Bucket.RESERVED)
     await ledger.post_many(session, movements)
+    await lots.advance(session, account_id)
 
 
 async def restore(session: AsyncSession, *, account_id: AccountId, at: datetime) -> bool:
@@ -108,7 +111,10 @@ def _free_promo(wallet: ledger.LockedWallet, book: lots.Book) -> list[tuple[lots
 async def _withhold(
     session: AsyncSession, cause: Movement, free: Sequence[tuple[lots.Lot, int]], *, paid_from: Bucket
 ) -> list[Movement]:
-    """Remember so much of these lots as withheld, and return the movements that take it away."""
+    """Remember so much of these lots as withheld, and return the movements that take it away.
+
+    The caller posts them and counts the lots in the same transaction: until then they have it twice, as left and withheld.
+    """
     for lot, amount in free:
         await lots.withhold(session, account_id=cause.account_id, lot_id=lot.id, amount=amount)
     return [

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from app import ledger, lots, wallet
+from app.kit.db import driver
 from app.kit.ids import LotId, PaymentId, RefundId
 from app.kit.reconcile import Round, Runner
 from app.ledger import Kind, Movement
@@ -14,6 +15,7 @@ from app.lots import invariants
 from app.wallet.reconcilers import promo_expiry
 
 DOLLAR = 1_000_000
+LEFT = "SELECT remaining, withheld FROM credit_lots WHERE account_id = $1 AND source = 'promo'"
 
 
 @pytest.fixture
@@ -75,12 +77,13 @@ def expire(worker_db, holding):
 
 @pytest.fixture
 async def book(worker_db, new_account):
-    """Return an account's lots; the test ends with their invariants."""
+    """Return an account's lots; their invariants hold before anybody counts them, and at the test's end."""
     seen = []
 
     async def reading(account):
         seen.append(account)
         async with worker_db.begin_unscoped() as session:
+            assert await invariants.broken_for(session, [account]) == []
             return await lots.advance(session, account)
 
     yield reading
@@ -196,6 +199,24 @@ async def test_what_comes_back_from_a_rental_is_withheld_while_something_is_owed
     await close_at(account, rental, at=at)
     assert (await look(account, at=at)).owed == DOLLAR
     assert (await book(account)).promo_left == 0
+
+
+async def test_an_audit_finds_no_credit_twice_right_after_it_was_withheld(
+    grant, deposit, claw, account, run_rental, close_at, at, worker_db
+):
+    async def audited():
+        async with worker_db.begin_unscoped() as session:
+            found = await invariants.broken_for(session, [account])
+            rows = await driver(session).fetch(LEFT, account)
+        return found, [tuple(row) for row in rows]
+
+    await grant(account, 4)
+    payment = await deposit(account, 3)
+    rental = await run_rental(account, rate=DOLLAR)
+    await claw(account, 8, payment)
+    assert await audited() == ([], [(DOLLAR, 3 * DOLLAR)])
+    await close_at(account, rental, at=at)
+    assert await audited() == ([], [(0, 4 * DOLLAR)])
 
 
 async def test_a_grant_waits_while_something_is_owed(grant, deposit, claw, account, look, at, book):
