@@ -11,7 +11,7 @@ from datetime import datetime
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import ledger
+from app import ledger, lots
 from app.kit.db import driver
 from app.kit.ids import AccountId, RentalId
 from app.kit.leases import bucket_of
@@ -183,6 +183,7 @@ async def refund_host_fault(
         rental_id=rental_id,
     )
     await receive(session, refund)
+    await lots.advance(session, account_id)  # a promotion that has expired may be among it: its expiry is due again
     await driver(session).execute(queries.REFUND, account_id, rental_id, amount)
     return amount
 

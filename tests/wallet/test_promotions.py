@@ -141,6 +141,23 @@ async def test_what_expires_goes_what_a_rental_holds_stays_until_it_is_released(
     assert (balance.available, balance.reserved) == (5 * DOLLAR, 0)
 
 
+async def test_what_a_failed_host_gives_back_of_a_promotion_that_has_expired_expires_too(
+    grant, deposit, account, run_rental, close_at, at, expire, look, worker_db
+):
+    await grant(account, 4, days=1)
+    await deposit(account, 1)
+    rental = await run_rental(account, rate=5 * DOLLAR)
+    await close_at(account, rental, at=at + timedelta(hours=1))
+    late = at + timedelta(days=2)
+    await expire(late)
+    async with worker_db.begin_unscoped() as session:
+        terms = {"account_id": account, "rental_id": rental, "at": late, "reason": "host fault"}
+        assert await wallet.refund_host_fault(session, **terms) == 5 * DOLLAR
+    assert (await look(account, at=late)).available == 5 * DOLLAR
+    await expire(late)
+    assert (await look(account, at=late)).available == DOLLAR
+
+
 async def test_what_never_expires_and_what_is_spent_is_left_alone(
     grant, account, run_rental, close_at, at, expire, look
 ):
