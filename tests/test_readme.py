@@ -72,7 +72,7 @@ def test_the_blocks_run_as_written_one_after_another(clone: Path, served: dict[s
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     parts = re.split(r"^== \d+\n", done.stdout, flags=re.MULTILINE)[1:]
     assert len(parts) == len(BLOCKS) - 1
-    listings, _, running, wallet, deposit, statement, commands = (part.strip() for part in parts)
+    listings, _, running, wallet, market, deposit, statement, commands = (part.strip() for part in parts)
     assert json.loads(listings)["data"][0]["family"] == "rtx-4090"
     assert json.loads((clone / "rental.json").read_text())["status"] == "provisioning"
     assert '"rental.running"' in running
@@ -80,6 +80,9 @@ def test_the_blocks_run_as_written_one_after_another(clone: Path, served: dict[s
     assert balance["total"] > "49"
     assert stopped["status"] in {"stopping", "stopped"}
     assert {"adjustment_credit", "reserve", "release"} <= {row["kind"] for row in ledger["data"]}
+    assert all(f'"{cloud}"' in market for cloud in ("vast", "runpod", "lambda", "hyperstack", "modal", "manual"))
+    assert "median" in market
+    assert '"placements"' in market
     assert "Pay here: http://127.0.0.1:" in deposit
     rule, _, lines = statement.partition("}")
     assert '"state":"off"' in rule.replace(" ", "")
