@@ -1,0 +1,142 @@
+"""What customers do all day: wish, stop, pay in; and what they were told, to be held against what was done."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from ulid import ULID
+
+from app import catalog, tenancy, wallet
+from app.kit.errors import AppError
+from app.kit.ids import AccountId, RentalId
+from app.kit.vault import Vault
+from app.rentals.asking.asking import Ask
+from app.rentals.asking.launching import BUILT_IN, DEFAULT_TEMPLATE
+from app.rentals.asking.requesting import request
+from app.rentals.keeping import stopping
+from tests.simulation.days import Day
+from tests.simulation.dying import DiedError, Life
+
+_FAMILIES = ("rtx-4090", "rtx-3090", "a100-80gb", "h100-80gb", "a6000-48gb", "l4", "b300")
+_POINTS_MAX = 25
+
+
+@dataclass
+class Customer:
+    """One account."""
+
+    day: Day
+    account: AccountId
+    chance: random.Random
+    paid_in: int = 0
+    rentals: list[RentalId] = field(default_factory=list)
+    """Those whose beginning was acknowledged."""
+    stopped: dict[RentalId, datetime] = field(default_factory=dict)
+    """When the first stop was acknowledged."""
+
+    @classmethod
+    async def opened(cls, day: Day, number: int) -> Customer:
+        """Open an account with what the day's options give it."""
+        chance = day.chance(f"customer-{number}")
+        customer = cls(day, AccountId(f"acct_{ulid(chance)}"), chance)
+        at = day.timeline.now()
+        async with day.databases.worker.begin_unscoped() as session:
+            email = f"customer-{number}@example.com"
+            await tenancy.open_account(session, name="Test", email=email, at=at, account_id=customer.account)
+            await wallet.open_wallet(session, account_id=customer.account, at=at)
+        await customer.pay_in(chance.randint(*day.options.money))
+        return customer
+
+    async def live(self) -> None:
+        """Do something now and then."""
+        while not self.day.calm:
+            await self.day.timeline.pause(self.chance.expovariate(1 / self.day.size.between_wishes_seconds))
+            deed = self.chance.choices((self.wish, self.stop_one, self.top_up), (6, 3, 1))[0]
+            try:
+                await deed()
+            except DiedError:
+                self.day.note("api", "api", "", "died")
+
+    async def wish(self) -> None:
+        """Ask for a rental."""
+        chance, at = self.chance, self.day.timeline.now()
+        rental_id = RentalId(f"rent_{ulid(chance)}")
+        wanted = catalog.Wanted(
+            families=(chance.choice(_FAMILIES),),
+            gpu_count=chance.choice((1, 1, 1, 2)),
+            spot=chance.choice(list(catalog.Spot)),
+        )
+        script = "echo ready" if chance.random() < 0.2 else None
+        saving = "echo saved" if chance.random() < 0.3 else None
+        ask = Ask(
+            wanted=wanted,
+            launch=replace(BUILT_IN[DEFAULT_TEMPLATE], startup_script=script, on_interrupt=saving),
+            max_duration_seconds=chance.choice((None, None, 600, 3600)),
+            max_spend=chance.choice((None, None, None, 150_000)),
+        )
+
+        async def work(life: Life) -> None:
+            async with life.db.begin(self.account) as session:
+                await request(
+                    session, ask, account_id=self.account, rental_id=rental_id, quoted=None, vault=Vault(b"test"),
+                    actor="test", at=at,
+                )  # fmt: skip
+
+        if await self._call("request", rental_id, work):
+            self.rentals.append(rental_id)
+            self.day.hint()
+
+    async def stop_one(self) -> None:
+        """Stop one of the rentals, running or not."""
+        if self.rentals:
+            await self.stop(self.chance.choice(self.rentals))
+
+    async def stop(self, rental_id: RentalId) -> None:
+        at = self.day.timeline.now()
+
+        async def work(life: Life) -> None:
+            async with life.db.begin(self.account) as session:
+                await stopping.stop(
+                    session, account_id=self.account, rental_id=rental_id, reason="user", actor="test", at=at
+                )
+
+        if await self._call("stop", rental_id, work):
+            self.stopped.setdefault(rental_id, at)
+            self.day.hint()
+
+    async def top_up(self) -> None:
+        await self.pay_in(self.chance.randint(100_000, 5_000_000))
+
+    async def pay_in(self, micros: int) -> None:
+        self.paid_in += micros
+        async with self.day.databases.worker.begin_unscoped() as session:
+            await wallet.credit_adjustment(
+                session,
+                account_id=self.account,
+                amount=micros,
+                reference=ulid(self.chance),
+                reason="paid in",
+                actor="test",
+                at=self.day.timeline.now(),
+            )
+
+    async def _call(self, what: str, about: str, work: Any) -> bool:
+        """Do what a request of the API does; it may die at it. Say whether it was acknowledged."""
+        day, dies_at = self.day, None
+        if not day.calm and self.chance.random() < day.options.api_deaths:
+            dies_at = self.chance.randint(1, _POINTS_MAX)
+        try:
+            await day.mortal(day.api(), work(day.api()), dies_at=dies_at)
+        except AppError as refused:
+            day.note("api", what, about, type(refused).__name__)
+            return False
+        day.note("api", what, about, "acknowledged")
+        return True
+
+
+def ulid(chance: random.Random) -> str:
+    """Return an id's body by chance alone."""
+    return str(ULID.from_bytes(chance.randbytes(16)))
