@@ -40,7 +40,7 @@ up: install ## run everything here: PostgreSQL, sandbox, API, worker, a demo acc
 	exec $(PY) -m app up
 
 test: install-dev $(APART:%=install-%) ## run the tests
-	$(PY) -m pytest -m 'not soak' -n 2 --dist worksteal
+	$(PY) -m pytest -m 'not soak' -n 3 --dist worksteal
 
 lint: install-dev ## check style, types, floors and the API's description
 	$(PY) -m ruff check .
