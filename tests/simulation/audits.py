@@ -19,10 +19,7 @@ from tests.simulation.customers import Customer
 from tests.simulation.days import DEPLOYMENT, Day
 
 _ROOMS = (ledger_invariants, wallet_invariants, lot_invariants, refill_invariants, topup_invariants)
-BLIND_SECONDS = 300 + 2 * 60
-"""A machine whose end nobody has seen yet, its cloud's word included, is billed until somebody else ends the rental."""
 _PREFIX = f"hg-{DEPLOYMENT}-rent_"
-_SEEN = {"host_lost", "interrupted"}
 _RUNS = """
 SELECT s.rental_id, s.began_at, s.ended_at, s.ended_because, s.rate, a.machine_id FROM rental_runs s
 JOIN attempts a ON a.account_id = s.account_id AND a.rental_id = s.rental_id AND a.number = s.attempt
@@ -102,8 +99,7 @@ async def unusable(day: Day) -> list[str]:
         machine, ended_at = machines[run["machine_id"]], run["ended_at"] or day.timeline.at
         seconds = (ended_at - run["began_at"]) / timedelta(seconds=1)
         lost = uncovered(run["began_at"], ended_at, machine.usable)
-        unseen = 0 if run["ended_because"] in _SEEN else min(lost, BLIND_SECONDS)
-        allowed[run["rental_id"]] += math.ceil(run["rate"] * (seconds - lost + unseen) / 3600)
+        allowed[run["rental_id"]] += math.ceil(run["rate"] * (seconds - lost) / 3600)
         told.setdefault(run["rental_id"], []).append(
             f"{machine.provider} {machine.id} {run['began_at']:%H:%M:%S}-{ended_at:%H:%M:%S} {run['ended_because']}, "
             f"usable {_spans(machine.usable)}"

@@ -12,6 +12,7 @@ from app.providers import Gone, MachineStatus, Provider, ProviderError
 from app.rentals import finding
 from app.rentals.fencing import held_attempt
 from app.rentals.models import AttemptRow, RentalRow
+from app.rentals.placing import last_look
 from app.rentals.runs import note_run
 from app.rentals.states import Stage, Status, move
 from app.rentals.tools import Tools
@@ -46,6 +47,7 @@ async def step(tools: Tools, this: Round, item: Doomed) -> str:
     if provider is None:
         return await _again(tools, this, item, attempt, outcome="provider_missing")
     machine_id = attempt.machine_id
+    await last_look.look(tools, this, attempt)
     try:
         if machine_id is None:
             machine = await provider.find_by_marker(attempt.marker)
