@@ -144,4 +144,6 @@ async def json_body(request: Request) -> dict[str, Any]:
 
 
 def _wire(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_wire(item) for item in value]
     return rfc3339(value) if isinstance(value, datetime) else value

@@ -145,7 +145,8 @@ def adapter(name: str, sandbox: Sandbox, options: WireOptions, *, api_key: str |
                 options=options,
                 ssh_port=config.ssh_port,
             )
-        case "modal":
+        case "modal":  # what comes before its create, in a thread of its own, takes a second on a busy machine
+            options = replace(options, total_seconds=3)
             return ModalProvider(
                 token_id=config.modal_token_id,
                 token_secret=api_key or config.modal_token_secret,
