@@ -28,6 +28,11 @@ async def test_the_ledger_of_machines_is_told(vast):
     [row] = (await vast.http.get("/_sandbox/machines")).json()["machines"]
     assert (row["id"], row["provider"], row["marker"], row["status"]) == (str(one), "vast", "own-1", "booting")
     assert row["created_at"].endswith("Z")
+    assert row["usable"] == []
+    await vast.reaches(one, "running")
+    [row] = (await vast.http.get("/_sandbox/machines")).json()["machines"]
+    [[since, until]] = row["usable"]
+    assert (since.endswith("Z"), until) == (True, None)
 
 
 async def test_accidents_happen_on_demand(sandbox, vast):
