@@ -152,3 +152,45 @@ class DisputeId(Id):
     """One dispute of a payment."""
 
     prefix = "dsp"
+
+
+class TeamId(Id):
+    """A part of an account, with members, a policy and a budget."""
+
+    prefix = "team"
+
+
+class InvitationId(Id):
+    """An invitation to an account."""
+
+    prefix = "inv"
+
+
+class SessionId(Id):
+    """A signed-in browser."""
+
+    prefix = "ses"
+
+
+class AuditId(Id):
+    """One entry of an account's audit."""
+
+    prefix = "aud"
+
+
+class WebhookId(Id):
+    """A customer's webhook endpoint."""
+
+    prefix = "whk"
+
+
+class DeliveryId(Id):
+    """One event on its way to one webhook endpoint."""
+
+    prefix = "dlv"
+
+
+class ChangeRequestId(Id):
+    """A request for another policy."""
+
+    prefix = "chg"

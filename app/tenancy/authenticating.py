@@ -113,7 +113,7 @@ class Authenticator:
             self._known[hashed] = known
         last = rows[0]["last_used_at"]
         if last is None or at - last >= _USE_NOTED_EVERY:
-            self._used[known.principal.account_id, known.principal.key_id] = at
+            self._used[known.principal.account_id, known.principal.actor] = at
         return known
 
 

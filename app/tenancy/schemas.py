@@ -118,7 +118,7 @@ class AccountOut(Wire):
     def of(cls, row: AccountRow, caller: Principal) -> AccountOut:
         """Return an account as one of its keys sees it."""
         key = Caller(
-            id=caller.key_id,
+            id=caller.actor,
             name=caller.name,
             mode="live" if caller.live else "test",
             scopes=sorted(caller.scopes),

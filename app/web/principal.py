@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from app.kit.clock import Clock
 from app.kit.db import Database
-from app.kit.ids import AccountId, ApiKeyId, UserId
+from app.kit.ids import AccountId, ApiKeyId, SessionId, TeamId, UserId
 from app.kit.vault import Vault
 from app.web.errors import ScopeMissing
 from app.web.limiting import Limiter
 from app.web.paging import Cursors
+
+Role = Literal["owner", "admin", "billing", "member", "viewer"]
+"""What a person is in an account."""
 
 SCOPES = frozenset(
     {
@@ -33,15 +36,45 @@ SCOPES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class SpendLimit:
+    """How much a key may spend, in micro-dollars: in all, or since the last reset (UTC)."""
+
+    micros: int
+    reset: Literal["daily", "weekly", "monthly"] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller of one request: an API key of an account."""
+    """The caller of one request: an API key of an account, or a person who is signed in."""
 
     account_id: AccountId
-    key_id: ApiKeyId
+    key_id: ApiKeyId | None
     user_id: UserId | None
     scopes: frozenset[str]
     live: bool
     name: str
+    session_id: SessionId | None = None
+    role: Role | None = None
+    """The person's role in the account; None for a key that no person of the account made."""
+    team_id: TeamId | None = None
+    """The team that a key belongs to: what it rents is the team's."""
+    reach: frozenset[TeamId] | None = None
+    """The teams whose things it sees, beside its own; None: everything of the account."""
+    leads: frozenset[TeamId] = frozenset()
+    """The teams that it leads."""
+    limit: SpendLimit | None = None
+    """The key's own limit."""
+
+    @property
+    def actor(self) -> str:
+        """Return who acts, for books and events: the key's id, or the person's."""
+        return self.key_id or self.user_id or "unknown"
+
+    def reaches(self, team_id: str | None, *, created_by: str | None) -> bool:
+        """Say whether it sees a thing of a team (or of none) that somebody made."""
+        if self.reach is None or (created_by is not None and created_by in {self.key_id, self.user_id}):
+            return True
+        return team_id is not None and team_id in self.reach
 
     def may(self, scope: str) -> bool:
         """Say whether the caller has a scope, by name or through ``admin``."""

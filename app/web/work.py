@@ -135,7 +135,7 @@ async def _admitted(request: Request, scope: str | None, at: datetime) -> Princi
         state.limiter.count_failure(address)
         raise
     exchange.principal = caller
-    exchange.rate = state.limiter.admit(account_id=caller.account_id, key_id=caller.key_id)
+    exchange.rate = state.limiter.admit(account_id=caller.account_id, key_id=caller.actor)
     if scope is not None:
         caller.require(scope)
     return caller

@@ -95,11 +95,11 @@ async def create(body: RentalCreate, work: Writing, request: Request) -> Respons
             body,
             account_id=work.account_id,
             vault=state_of(request).vault,
-            actor=work.principal.key_id,
+            actor=work.principal.actor,
             at=work.at,
         )
         headers = {"Location": f"/v1/rentals/{made.rental_id}", "ETag": etag(made.rental_id, 1), **_LOOK_AGAIN}
-        return Answer(new_rental_view(made, ask, created_by=work.principal.key_id), headers)
+        return Answer(new_rental_view(made, ask, created_by=work.principal.actor), headers)
 
     try:
         return await replay_or_run(work, request, status=202, run=run)
@@ -149,7 +149,7 @@ async def get_one(rental_id: str, work: Reading) -> Response:
 async def update(rental_id: str, body: RentalUpdate, work: Writing, request: Request) -> Response:
     """Change a rental's name, tags or longest duration; what is not named stays, `null` clears."""
     row = await _locked(rental_id, work, request)
-    await editing.update(work.session, row, body, actor=work.principal.key_id, at=work.at)
+    await editing.update(work.session, row, body, actor=work.principal.actor, at=work.at)
     return await _changed(row, work)
 
 
@@ -189,7 +189,7 @@ async def extend(rental_id: str, body: RentalExtend, work: Writing, request: Req
 
     async def run() -> Answer:
         row = await editing.lock(work.session, rental_id, account_id=work.account_id)
-        await editing.extend(work.session, row, body.seconds, actor=work.principal.key_id, at=work.at)
+        await editing.extend(work.session, row, body.seconds, actor=work.principal.actor, at=work.at)
         [seen] = await see(work.session, [row], account_id=work.account_id)
         return Answer(rental_view(seen, at=work.at), {"ETag": seen.etag})
 
@@ -206,7 +206,7 @@ async def extend(rental_id: str, body: RentalExtend, work: Writing, request: Req
 async def report(rental_id: str, body: RentalReport, work: Writing) -> Response:
     """Say that a running rental's machine is bad. It stands in the rental's events, and the host is looked at."""
     row = await editing.lock(work.session, rental_id, account_id=work.account_id)
-    await editing.report(work.session, row, body.reason, actor=work.principal.key_id, at=work.at)
+    await editing.report(work.session, row, body.reason, actor=work.principal.actor, at=work.at)
     return await _changed(row, work, status=202)
 
 
@@ -221,7 +221,7 @@ async def add_key(rental_id: str, key_id: str, work: Writing, request: Request) 
     """Let one of the account's SSH keys open the machine, within seconds if it runs."""
     row = await _locked(rental_id, work, request)
     key = await get_key(work.session, key_id, account_id=work.account_id)
-    await editing.add_key(work.session, row, key, actor=work.principal.key_id, at=work.at)
+    await editing.add_key(work.session, row, key, actor=work.principal.actor, at=work.at)
     return await _changed(row, work, status=202)
 
 
@@ -235,7 +235,7 @@ async def add_key(rental_id: str, key_id: str, work: Writing, request: Request) 
 async def remove_key(rental_id: str, key_id: str, work: Writing, request: Request) -> Response:
     """Take an SSH key off the machine, also one that the account no longer has."""
     row = await _locked(rental_id, work, request)
-    await editing.remove_key(work.session, row, known_key_id(key_id), actor=work.principal.key_id, at=work.at)
+    await editing.remove_key(work.session, row, known_key_id(key_id), actor=work.principal.actor, at=work.at)
     return await _changed(row, work, status=202)
 
 
@@ -251,7 +251,7 @@ async def _stop(rental_id: str, work: Work) -> Response:
         account_id=work.account_id,
         rental_id=known_id(rental_id),
         reason="user",
-        actor=work.principal.key_id,
+        actor=work.principal.actor,
         at=work.at,
     )
     accepted_now = row.settled_at == work.at and row.status == Status.STOPPING

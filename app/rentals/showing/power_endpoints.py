@@ -64,7 +64,7 @@ async def _done(deed: Callable[..., Awaitable[RentalRow]], rental_id: str, work:
             work.session,
             account_id=work.account_id,
             rental_id=known_id(rental_id),
-            actor=work.principal.key_id,
+            actor=work.principal.actor,
             at=work.at,
         )
         [seen] = await see(work.session, [row], account_id=work.account_id)

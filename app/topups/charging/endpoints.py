@@ -70,7 +70,7 @@ async def put(body: AutoTopupUpdate, work: Writing, request: Request) -> Respons
         account_id=work.account_id,
         terms=body.terms,
         card=await _card(work, body.payment_method_id),
-        consent=Consent(body.consent.text_version, work.at, work.principal.key_id),
+        consent=Consent(body.consent.text_version, work.at, work.principal.actor),
         at=work.at,
     )
     await wallet.watch(work.session, account_id=work.account_id)
@@ -83,7 +83,7 @@ async def put(body: AutoTopupUpdate, work: Writing, request: Request) -> Respons
 async def delete(work: Writing, request: Request) -> Response:
     """Turn the rule off: no card is charged any more. A charge that is under way already goes on to its end."""
     await _locked(work, request)
-    await refills.turn_off(work.session, account_id=work.account_id, actor=work.principal.key_id, at=work.at)
+    await refills.turn_off(work.session, account_id=work.account_id, actor=work.principal.actor, at=work.at)
     await wallet.watch(work.session, account_id=work.account_id)
     return Response(status_code=204)
 
@@ -99,7 +99,7 @@ async def resume(work: Writing, request: Request) -> Response:
 
     async def run() -> Answer:
         account_id, at = work.account_id, work.at
-        rule = await refills.resume(work.session, account_id=account_id, actor=work.principal.key_id, at=at)
+        rule = await refills.resume(work.session, account_id=account_id, actor=work.principal.actor, at=at)
         if rule is None:
             raise NotFound("There is no rule for auto-top-up, or it is off.")
         await wallet.reconsider(work.session, account_id=account_id, trigger=refills.Trigger.CONFIG, at=at)
@@ -119,7 +119,7 @@ async def preview(body: AutoTopupTerms, work: Reading) -> Response:
     """Return what a rule would do with these terms: now, at its threshold and when empty. Nothing is changed."""
     account_id, at = work.account_id, work.at
     card = await _card(work, body.payment_method_id)
-    consent = Consent("preview", at, work.principal.key_id)
+    consent = Consent("preview", at, work.principal.actor)
     known = await refills.find_rule(work.session, account_id=account_id)
     if known is None:
         rule = refills.new_rule(account_id, body.terms, card, consent, at=at)

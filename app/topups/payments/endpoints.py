@@ -103,7 +103,7 @@ async def create_refund(body: RefundCreate, work: Writing, request: Request) -> 
         amount=body.amount,
         reason=body.reason,
         idempotency_key=idempotency_key(request),
-        actor=work.principal.key_id,
+        actor=work.principal.actor,
     )
     asked = await ask_refund(work.session, wish, account_id=work.account_id, at=work.at)
     headers = {"Location": f"/v1/billing/refunds/{asked.row.id}"}

@@ -56,7 +56,7 @@ async def create(body: CheckoutCreate, caller: Writer, request: Request) -> Resp
     wish = Wish(
         Purpose.DEPOSIT,
         key=idempotency_key(request),
-        created_by=caller.key_id,
+        created_by=caller.actor,
         amount=body.micros,
         save_card=body.save_card,
     )
@@ -72,7 +72,7 @@ async def create(body: CheckoutCreate, caller: Writer, request: Request) -> Resp
 )
 async def create_setup(caller: Writer, request: Request) -> Response:
     """Open a page where a card is saved without being charged."""
-    wish = Wish(Purpose.SAVE_CARD, key=idempotency_key(request), created_by=caller.key_id, save_card=True)
+    wish = Wish(Purpose.SAVE_CARD, key=idempotency_key(request), created_by=caller.actor, save_card=True)
     return await _opened(request, wish, caller)
 
 
