@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import app.audit.models
 import app.catalog.models
 import app.costs.models
 import app.events.models

@@ -1,5 +1,11 @@
 """Audit: who changed what, when and from where; written in the transaction of the act and never changed.
 
 Promised: per account, entries carry a gapless ``seq`` and each the hash of the one before, so that ``verify`` finds a
-changed, deleted or inserted row.
+changed, deleted or inserted row. Tables: audit_heads, audit_entries. Every room that changes something for a customer
+says so by ``write``; what a request changed and no room told is told by the edge, by ``Witness``.
 """
+
+from app.audit.entries import OPERATOR, SYSTEM, Entry, changes
+from app.audit.writing import write, written
+
+__all__ = ["OPERATOR", "SYSTEM", "Entry", "changes", "write", "written"]

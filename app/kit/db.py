@@ -23,6 +23,7 @@ from app.kit.ids import AccountId
 
 T = TypeVar("T")
 Driver = asyncpg.Connection
+Deed = Callable[[AsyncSession], Awaitable[None]]
 
 _TRIES_MAX = 5
 _COMMIT_WAIT_SECONDS = 10.0
@@ -107,13 +108,15 @@ class Database:
         async with self._engine.connect() as connection:
             raw = await _alive(connection)
             session = _Session(bind=connection, expire_on_commit=False, autoflush=False)
-            session.raw = raw
+            session.raw, session.deeds = raw, []
             try:
                 try:
                     await raw.execute(opening)
                     yield session
                     if session.knows_objects and (session.new or session.dirty or session.deleted):
                         await session.flush()
+                    for deed in session.deeds:
+                        await deed(session)
                 except BaseException:
                     await _end(connection, raw, "ROLLBACK")
                     raise
@@ -127,6 +130,7 @@ class _Session(AsyncSession):
     """A session that knows its driver connection."""
 
     raw: Driver
+    deeds: list[Deed]
 
     @property
     def knows_objects(self) -> bool:
@@ -137,6 +141,14 @@ class _Session(AsyncSession):
 def driver(session: AsyncSession) -> Driver:
     """Return the asyncpg connection inside this very transaction, for the few hottest statements."""
     return cast("_Session", session).raw
+
+
+def before_commit(session: AsyncSession, deed: Deed) -> None:
+    """Let something be done at the very end of a transaction, after everything else and just before its COMMIT.
+
+    It works with the driver's connection, and adds no objects: they are flushed by then.
+    """
+    cast("_Session", session).deeds.append(deed)
 
 
 def sqlstate(error: BaseException) -> str | None:
