@@ -10,6 +10,7 @@ import app.kit.leases
 import app.ledger.models
 import app.lots.models
 import app.mail.models
+import app.policies.models
 import app.refills.models
 import app.rentals.models
 import app.tenancy.models

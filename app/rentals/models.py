@@ -30,6 +30,13 @@ class RentalRow(Base):
         Index("ix_rentals_stop_at", "stop_at", postgresql_where=text("status = 'running' AND stop_at IS NOT NULL")),
         Index("ix_rentals_bucket", "bucket", postgresql_where=text("status = 'running'")),
         Index("ix_rentals_created_at", "created_at", postgresql_where=text("status = 'queued'")),
+        Index(
+            "ix_rentals_account_id_team_id_id",
+            "account_id",
+            "team_id",
+            "id",
+            postgresql_where=text("team_id IS NOT NULL"),
+        ),
         {"postgresql_with": {"fillfactor": 80}},
     )
 
@@ -40,6 +47,12 @@ class RentalRow(Base):
     name: Mapped[str | None]
     tags: Mapped[dict[str, Any]]
     created_by: Mapped[str]
+    team_id: Mapped[str | None]
+    """Whose it is; None for the account's own."""
+    key_id: Mapped[str | None]
+    """The key that made it."""
+    user_id: Mapped[str | None]
+    """Who made it, or the key that did."""
     status: Mapped[str]
     stage: Mapped[str | None]
     status_reason: Mapped[str | None]
