@@ -16,11 +16,13 @@ from typing import Any, Protocol
 import structlog
 
 from app.kit.db import Database
-from app.kit.ids import AccountId, ApiKeyId, UserId
+from app.kit.ids import AccountId, ApiKeyId, TeamId, UserId
 from app.tenancy.queries import FIND_BY_HASH, WRITE_LAST_USED
+from app.tenancy.roles import narrowed, reach_of
 from app.tenancy.secrets import digest, is_well_formed
 from app.web import AppState, Principal
 from app.web.errors import AccountSuspended, IpNotAllowed, KeyDisabled, KeyExpired, Unauthorized
+from app.web.principal import SpendLimit
 
 REMEMBERED_SECONDS = 2.0
 _REMEMBERED_MAX = 10_000
@@ -84,6 +86,13 @@ class Authenticator:
         for hashed in [hashed for hashed, known in self._known.items() if known.principal.key_id == key_id]:
             del self._known[hashed]
 
+    def forget_person(self, user_id: str, *, account_id: str) -> None:
+        """Stop believing what is remembered of every key that a person made in an account. Call after the commit."""
+        self._forgotten += 1
+        for hashed, known in list(self._known.items()):
+            if (known.principal.user_id, known.principal.account_id) == (user_id, account_id):
+                del self._known[hashed]
+
     async def write_last_used(self) -> int:
         """Write when keys were used since the last call; return how many keys that were."""
         used, self._used = self._used, {}
@@ -127,17 +136,29 @@ class TenancyState(AppState, Protocol):
 
 
 def _known(row: Any, *, until: float) -> _Known:  # noqa: ANN401 - a driver's record
-    principal = Principal(
+    networks = tuple(ipaddress.ip_network(text) for text in row["allowed_ips"])
+    revoked, suspended = row["revoked_at"] is not None or row["maker_removed"], row["status"] != "active"
+    return _Known(_principal(row), row["expires_at"], revoked, suspended, networks, until)
+
+
+def _principal(row: Any) -> Principal:  # noqa: ANN401 - a driver's record
+    """Return the caller that a key stands for: its terms, as far as the role of who made it still goes."""
+    team_id = TeamId(row["team_id"]) if row["team_id"] else None
+    leads = frozenset(map(TeamId, row["leads"]))
+    limit = None if row["spend_limit"] is None else SpendLimit(row["spend_limit"], row["limit_reset"])
+    return Principal(
         account_id=AccountId(row["account_id"]),
         key_id=ApiKeyId(row["id"]),
         user_id=UserId(row["created_by"]) if row["created_by"] else None,
-        scopes=frozenset(row["scopes"]),
+        scopes=narrowed(row["scopes"], row["role"], leads=leads),
         live=row["mode"] == "live",
         name=row["name"],
+        role=row["role"],
+        team_id=team_id,
+        reach=reach_of(row["role"], teams=[TeamId(team) for team in row["teams"]], key_team=team_id),
+        leads=leads if team_id is None else leads & {team_id},
+        limit=limit,
     )
-    networks = tuple(ipaddress.ip_network(text) for text in row["allowed_ips"])
-    revoked, suspended = row["revoked_at"] is not None, row["status"] != "active"
-    return _Known(principal, row["expires_at"], revoked, suspended, networks, until)
 
 
 def _within(address: str | None, networks: tuple[Network, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Opening an account: the tenant and its first user. The wallet is the ledger's to open."""
+"""Opening an account: the tenant and its first owner. The wallet is the ledger's to open."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Kind = Literal["personal", "organization"]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A tenant and the user it was opened for."""
+    """A tenant and the person it was opened for."""
 
     account_id: AccountId
     user_id: UserId
@@ -32,15 +32,21 @@ async def open_account(
     at: datetime,
     kind: Kind = "personal",
     account_id: AccountId | None = None,
+    user_id: UserId | None = None,
 ) -> Account:
-    """Write a new account with its first user; for the worker role."""
-    account = Account(account_id or AccountId.new(), UserId.new(), name)
+    """Write a new account with its first person, who owns it: a new person, unless its id is given.
+
+    As the worker, or as the API in a transaction of that very account.
+    """
+    account = Account(account_id or AccountId.new(), user_id or UserId.new(), name)
     await session.execute(
         insert(AccountRow).values(
             account_id=account.account_id, name=name, kind=kind, status="active", attributes={}, created_at=at
         )
     )
     await session.execute(
-        insert(UserRow).values(account_id=account.account_id, id=account.user_id, email=email, name=name, created_at=at)
+        insert(UserRow).values(
+            account_id=account.account_id, id=account.user_id, email=email, name=name, role="owner", joined_at=at
+        )
     )
     return account

@@ -10,17 +10,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.errors import NotFound
 from app.kit.ids import AccountId, ApiKeyId
-from app.tenancy.models import AccountRow, ApiKeyRow, UserRow
+from app.tenancy.models import AccountRow, ApiKeyRow
 
 FIND_BY_HASH = """
     SELECT k.account_id, k.id, k.name, k.mode, k.scopes, k.created_by, k.expires_at, k.revoked_at, k.allowed_ips,
-           k.last_used_at, a.status
+           k.last_used_at, k.team_id, k.spend_limit, k.limit_reset, a.status, u.role,
+           u.removed_at IS NOT NULL AS maker_removed, m.teams, m.leads
     FROM key_hashes h
     JOIN api_keys k ON k.account_id = h.account_id AND k.id = h.key_id
     JOIN accounts a ON a.account_id = k.account_id
+    LEFT JOIN users u ON u.account_id = k.account_id AND u.id = k.created_by
+    CROSS JOIN LATERAL (
+        SELECT coalesce(array_agg(team_id), '{}') AS teams,
+               coalesce(array_agg(team_id) FILTER (WHERE role = 'lead'), '{}') AS leads
+        FROM team_members WHERE account_id = k.account_id AND user_id = k.created_by
+    ) m
     WHERE h.hash = $1
 """
-"""A key and the state of its account by the hash of its secret; for the auth role, outside any account."""
+"""A key, the state of its account, and what its maker is there, by the hash of its secret; for the auth role."""
 
 WRITE_LAST_USED = """
     UPDATE api_keys k SET last_used_at = u.at
@@ -40,12 +47,6 @@ async def get_account(session: AsyncSession, *, account_id: AccountId) -> Accoun
     if found is None:
         raise NotFound
     return found
-
-
-async def billing_addresses(session: AsyncSession, *, account_id: AccountId) -> list[str]:
-    """Return the mail addresses of those who are told of an account's money: its users, the first one first."""
-    query = select(UserRow.email).where(UserRow.account_id == account_id).order_by(UserRow.created_at, UserRow.id)
-    return list(await session.scalars(query))
 
 
 async def list_keys(
