@@ -26,7 +26,7 @@ _NOBODY = Origin(SYSTEM)
 async def write(session: AsyncSession, *entries: Entry) -> None:
     """Let these acts be told in the account's audit when, and only when, this transaction commits.
 
-    Who acts, by which request and from where comes from the transaction's origin where an entry does not say it.
+    Who acts, by which request and from where is the origin's of the moment, where an entry does not say it.
     """
     noted = session.info.get(_PENDING)
     if noted is None:
@@ -41,25 +41,24 @@ def written(session: AsyncSession) -> Sequence[Entry]:
 
 
 async def _append(session: AsyncSession) -> None:
-    origin = find_origin(session) or _NOBODY
-    connection = driver(session)
-    for entry in sorted(
-        session.info.pop(_PENDING), key=lambda noted: noted.account_id
-    ):  # stable: acts keep their order
+    origin, connection = find_origin() or _NOBODY, driver(session)
+    noted: list[Entry] = session.info.pop(_PENDING)
+    for entry in sorted(noted, key=lambda one: one.account_id):  # stable: an account's acts keep their order
         await connection.execute(APPEND, *_arguments(entry, origin))
 
 
 def _arguments(entry: Entry, origin: Origin) -> tuple[object, ...]:
     details = plain(entry.details)
+    is_theirs = entry.actor in (None, origin.actor)
     columns = (
         str(entry.account_id),
         str(AuditId.new()),
         entry.at.astimezone(UTC),
         entry.actor or origin.actor,
-        entry.user_id or origin.user_id,
+        entry.user_id or (origin.user_id if is_theirs else None),
         entry.action,
         entry.target,
-        entry.team_id or origin.team_id,
+        entry.team_id or (origin.team_id if is_theirs else None),
         origin.request_id,
         origin.address,
     )

@@ -1,13 +1,15 @@
-"""Who acts in a transaction, and by which request: put there by the edge, read by the audit."""
+"""Who acts, and by which request: said once by the edge or a command, read by whatever writes an audit.
+
+It stands in a context variable, so that every transaction of a request has it, also one that an endpoint opens itself.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import cast
-
-from sqlalchemy.ext.asyncio import AsyncSession
-
-_KEY = "hourglass.origin"
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,24 @@ class Origin:
     """The team whose key acts."""
 
 
-def act_as(session: AsyncSession, origin: Origin) -> None:
-    """Say who acts in this transaction, once, at its beginning."""
-    session.info[_KEY] = origin
+_ORIGIN: Final[ContextVar[Origin | None]] = ContextVar("origin", default=None)
 
 
-def find_origin(session: AsyncSession) -> Origin | None:
-    """Return who acts in this transaction; None for what the service does by itself."""
-    return cast("Origin | None", session.info.get(_KEY))
+@contextmanager
+def acting(origin: Origin | None) -> Iterator[None]:
+    """Let everything within be done by somebody, or by the service itself; and then as before, whoever else was named."""
+    token = _ORIGIN.set(origin)
+    try:
+        yield
+    finally:
+        _ORIGIN.reset(token)
+
+
+def act_as(origin: Origin) -> None:
+    """Say who acts from here on, until the end of the ``acting`` around it."""
+    _ORIGIN.set(origin)
+
+
+def find_origin() -> Origin | None:
+    """Return who acts; None for what the service does by itself."""
+    return _ORIGIN.get()

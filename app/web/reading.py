@@ -49,11 +49,14 @@ def read_json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON document
 class JsonRequest(Request):
     """A request whose JSON is read by our reader."""
 
+    document: Any = None
+    """The body's document once it was read; None before, or where it is ``null``."""
+
     async def json(self) -> Any:  # noqa: ANN401 - any JSON document
         """Return the body's document, read once."""
-        if not hasattr(self, "_document"):
-            self._document = read_json(await self.body())
-        return self._document
+        if self.document is None:
+            self.document = read_json(await self.body())
+        return self.document
 
 
 class JsonRoute(APIRoute):

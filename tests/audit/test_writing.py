@@ -11,7 +11,7 @@ import pytest
 from app import audit
 from app.kit.db import Database, driver
 from app.kit.ids import AccountId
-from app.web.origin import Origin, act_as
+from app.web.origin import Origin, acting
 
 
 def entry(account: AccountId, at: datetime, *, target: str = "thing_1", **more: object) -> audit.Entry:
@@ -26,9 +26,10 @@ async def rows(db: Database, account: AccountId) -> list[asyncpg.Record]:
 
 
 async def test_an_entry_commits_with_its_act(api_db, account, at) -> None:
-    async with api_db.begin(account) as session:
-        act_as(session, Origin("key_1", "usr_1", "req_1", "192.0.2.1"))
-        await audit.write(session, entry(account, at, details=audit.changes({"a": 1, "b": 2}, {"a": 1, "b": 3})))
+    origin = Origin("key_1", "usr_1", "req_1", "192.0.2.1")
+    with acting(origin):
+        async with api_db.begin(account) as session:
+            await audit.write(session, entry(account, at, details=audit.changes({"a": 1, "b": 2}, {"a": 1, "b": 3})))
     (row,) = await rows(api_db, account)
     assert (row["seq"], row["actor"], row["user_id"]) == (1, "key_1", "usr_1")
     assert (row["request_id"], row["address"], row["at"]) == ("req_1", "192.0.2.1", at)
