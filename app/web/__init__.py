@@ -6,7 +6,9 @@ error repeats what was sent; one tenant's cursor or key is nothing to another.
 Table: idempotency_keys. Every room above may use this one.
 """
 
+from app.web.admitting import Proof
 from app.web.answering import answer
+from app.web.browsing import Site
 from app.web.etags import check_match, etag
 from app.web.idempotency import Answer, idempotency_key, prune_idempotency_keys, replay_or_run
 from app.web.installing import install, new_router
@@ -14,9 +16,9 @@ from app.web.limiting import Limiter
 from app.web.metrics import RequestMetrics
 from app.web.middleware import Bounds
 from app.web.paging import Cursors, ListAnswer, Page, Position, list_answer
-from app.web.principal import SCOPES, AppState, Principal
+from app.web.principal import SCOPES, AppState, Principal, SignedIn
 from app.web.problems import responses_for
-from app.web.work import Work, calling, working
+from app.web.work import Work, calling, visiting_person, working
 
 __all__ = [
     "SCOPES",
@@ -29,7 +31,10 @@ __all__ = [
     "Page",
     "Position",
     "Principal",
+    "Proof",
     "RequestMetrics",
+    "SignedIn",
+    "Site",
     "Work",
     "answer",
     "calling",
@@ -42,5 +47,6 @@ __all__ = [
     "prune_idempotency_keys",
     "replay_or_run",
     "responses_for",
+    "visiting_person",
     "working",
 ]

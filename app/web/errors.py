@@ -10,7 +10,10 @@ AppError
 ├── Forbidden                 403
 │   ├── ScopeMissing          403
 │   ├── IpNotAllowed          403
-│   └── AccountSuspended      403
+│   ├── AccountSuspended      403
+│   ├── CsrfFailed            403  a browser's request that no page of ours has sent
+│   ├── MembershipEnded       403
+│   └── SignInNeeded          403  a key can't do what a person does
 ├── NotFound (kit)            404
 ├── MethodNotAllowed          405
 ├── RequestTimeout            408  the body did not arrive in time
@@ -57,11 +60,11 @@ class IdempotencyKeyMissing(AppError):
 
 
 class Unauthorized(AppError):
-    """The request carries no valid API key."""
+    """The request carries no valid API key, and no session that lasts."""
 
     status = 401
     code = "unauthorized"
-    suggestion = "Send Authorization: Bearer hg_live_… with a key that has not been revoked."
+    suggestion = "Send Authorization: Bearer hg_live_… with a key that has not been revoked, or sign in."
 
 
 class KeyExpired(Unauthorized):
@@ -104,6 +107,27 @@ class AccountSuspended(Forbidden):
 
     code = "account_suspended"
     suggestion = "Contact the operator."
+
+
+class CsrfFailed(Forbidden):
+    """The request was not sent by a page of this service, or by one that was opened for another account."""
+
+    code = "csrf_failed"
+    suggestion = "Send the csrf_token of GET /v1/session as X-CSRF-Token, from a page of this origin."
+
+
+class MembershipEnded(Forbidden):
+    """The person no longer belongs to the account it had chosen."""
+
+    code = "membership_ended"
+    suggestion = "Choose another account with PUT /v1/session; GET /v1/me/accounts lists them."
+
+
+class SignInNeeded(Forbidden):
+    """This needs a person who is signed in; a key can't do it."""
+
+    code = "sign_in_needed"
+    suggestion = "Sign in at /v1/auth/github and send the session's cookie instead of a key."
 
 
 class MethodNotAllowed(AppError):

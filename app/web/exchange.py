@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from fastapi import Request
@@ -22,6 +22,8 @@ class Exchange:
     request_id: str
     principal: Principal | None = None
     rate: RateHeaders | None = None
+    cookies: list[str] = field(default_factory=list)
+    """What the answer sets, whatever it says."""
     status: int = 0
     code: str | None = None
 

@@ -93,6 +93,7 @@ class Edge:
             request_id=exchange.request_id,
             account_id=caller and caller.account_id,
             key_id=caller and caller.key_id,
+            user_id=caller and caller.user_id,
         )
 
 
@@ -119,6 +120,7 @@ class _Sender:
         headers.append((b"x-request-id", self._exchange.request_id.encode()))
         if self._exchange.rate is not None and b"ratelimit" not in names:
             headers.extend(self._exchange.rate.raw())
+        headers.extend((b"set-cookie", cookie.encode()) for cookie in self._exchange.cookies)
         return headers
 
 

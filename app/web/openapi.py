@@ -13,22 +13,25 @@ from app.kit.errors import AppError
 from app.web.errors import (
     AccountSuspended,
     BodyTooLarge,
+    CsrfFailed,
     DeadlineExceeded,
     Internal,
     IpNotAllowed,
     KeyDisabled,
     KeyExpired,
     MalformedRequest,
+    MembershipEnded,
     RateLimited,
     RequestTimeout,
     ScopeMissing,
+    SignInNeeded,
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
     ValidationFailed,
 )
 from app.web.problems import Problem, responses_for
-from app.web.work import required_scope
+from app.web.work import SESSION_SCHEME, required_scope, session_model
 
 _ANY: tuple[type[AppError], ...] = (ValidationFailed, Internal, Unavailable, DeadlineExceeded)
 _BODY = (MalformedRequest, UnsupportedMediaType)
@@ -89,7 +92,11 @@ def _completed(document: dict[str, Any], scopes: dict[str, str]) -> dict[str, An
         for method, operation in path.items():
             if method in _METHODS:
                 _complete(operation, method, scopes.get(operation.get("operationId", "")))
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    components = document.setdefault("components", {})
+    if "securitySchemes" in components:
+        told = session_model().model_dump(mode="json", by_alias=True, exclude_none=True)
+        components["securitySchemes"][SESSION_SCHEME] = told
+    schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -103,19 +110,24 @@ def _complete(operation: dict[str, Any], method: str, scope: str | None) -> None
         operation["summary"] = _SENTENCE_END.split(told, maxsplit=1)[0]
     if scope is not None:
         operation["security"] = [{key: [scope] for key in scheme} for scheme in operation["security"]]
-    _add_errors(operation, method)
+    takes_key = not any(SESSION_SCHEME in scheme for scheme in operation.get("security", ()))
+    if takes_key and "security" in operation:
+        operation["security"].append({SESSION_SCHEME: []})
+    _add_errors(operation, method, (MembershipEnded,) if takes_key else (SignInNeeded,))
     told_errors = str(operation["responses"])
     for code, header in _HEADERS.items():
         if f"'{code}'" in told_errors:
             operation.setdefault("parameters", []).append(header)
 
 
-def _add_errors(operation: dict[str, Any], method: str) -> None:
+def _add_errors(operation: dict[str, Any], method: str, by_caller: tuple[type[AppError], ...]) -> None:
     responses = operation["responses"]
     if "HTTPValidationError" in str(responses.get("422", "")):
         del responses["422"]  # FastAPI's own form, which this service never answers
-    errors = _ANY + (_BODY if "requestBody" in operation else ()) + (_SECURED if "security" in operation else ())
+    errors = _ANY + (_BODY if "requestBody" in operation else ())
     errors += _UNSAFE if method != "get" else ()
+    if "security" in operation:
+        errors += _SECURED + by_caller + ((CsrfFailed,) if method != "get" else ())
     for status, response in responses_for(*errors).items():
         present = responses.setdefault(str(status), response)
         for media_type, content in response["content"].items():

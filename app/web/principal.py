@@ -10,7 +10,8 @@ from app.kit.clock import Clock
 from app.kit.db import Database
 from app.kit.ids import AccountId, ApiKeyId, SessionId, TeamId, UserId
 from app.kit.vault import Vault
-from app.web.errors import ScopeMissing
+from app.web.browsing import Site
+from app.web.errors import AccountSuspended, MembershipEnded, ScopeMissing
 from app.web.limiting import Limiter
 from app.web.paging import Cursors
 
@@ -102,6 +103,58 @@ class Authenticate(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A person who is signed in, and the account it has chosen to act in."""
+
+    session_id: SessionId
+    person_id: UserId
+    name: str
+    emails: tuple[str, ...]
+    """The person's addresses, each verified, the first one first."""
+    account_id: AccountId
+    principal: Principal | None
+    """As whom the person acts in the account; None when it no longer belongs there."""
+    suspended: bool
+    """Whether the account is suspended."""
+    csrf_token: str
+    """What every request of this person's pages that changes something carries: bound to session and account."""
+
+    def acting(self) -> Principal:
+        """Return as whom the person acts in the account it has chosen.
+
+        Raises:
+            MembershipEnded: it no longer belongs there.
+            AccountSuspended: nobody acts there now.
+        """
+        if self.principal is None:
+            raise MembershipEnded
+        if self.suspended:
+            raise AccountSuspended
+        return self.principal
+
+
+class Sessions(Protocol):
+    """Recognises people by the secret in their browser's cookie."""
+
+    @property
+    def site(self) -> Site:
+        """Where browsers reach the service."""
+        ...
+
+    async def recognise(self, secret: str, *, at: datetime) -> SignedIn:
+        """Return who is signed in, changing nothing.
+
+        Raises:
+            Unauthorized: the secret opens no session, or none that lasts.
+        """
+        ...
+
+    async def keep(self, secret: str, *, at: datetime) -> str | None:
+        """Note that a session is in use, and return the secret that takes the place of this one, if it is due."""
+        ...
+
+
 class AppState(Protocol):
     """What stands in ``app.state.hourglass``; put there by bootstrap, and by tests."""
 
@@ -118,6 +171,11 @@ class AppState(Protocol):
     @property
     def authenticate(self) -> Authenticate:
         """How keys are recognised."""
+        ...
+
+    @property
+    def sessions(self) -> Sessions | None:
+        """How people who are signed in are recognised; None where nobody can sign in."""
         ...
 
     @property

@@ -14,19 +14,24 @@ from datetime import datetime
 
 import structlog
 from fastapi import Request
-from fastapi.openapi.models import HTTPBearer
+from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
 from fastapi.security.base import SecurityBase
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.db import Database
 from app.kit.errors import AppError
 from app.kit.ids import AccountId
-from app.web.errors import Unauthorized
+from app.web.admitting import admitted, visiting
+from app.web.browsing import SESSION
 from app.web.exchange import exchange_of, state_of
 from app.web.paging import Cursors, Page, Position
-from app.web.principal import SCOPES, Principal
+from app.web.principal import SCOPES, Principal, SignedIn
 
-_BEARER = b"bearer "
+SESSION_SCHEME = "session"
+_SESSION_TOLD = (
+    "The cookie of a browser in which a person has signed in at /v1/auth/github (plain `hourglass` where the service is "
+    "reached over http). Requests that change something also carry the `csrf_token` of GET /v1/session as `X-CSRF-Token`."
+)
 _log = structlog.get_logger("hourglass.web")
 
 
@@ -80,7 +85,7 @@ class _Working(_Bearer):
     async def __call__(self, request: Request) -> AsyncIterator[Work]:
         state = state_of(request)
         at = state.clock.now()
-        principal = await _admitted(request, self.required_scope, at)
+        principal = await admitted(request, self.required_scope, at)
         work: Work | None = None
         try:
             async with state.db.begin(principal.account_id) as session:
@@ -96,7 +101,16 @@ class _Working(_Bearer):
 
 class _Calling(_Bearer):
     async def __call__(self, request: Request) -> Principal:
-        return await _admitted(request, self.required_scope, state_of(request).clock.now())
+        return await admitted(request, self.required_scope, state_of(request).clock.now())
+
+
+class _Visiting(SecurityBase):
+    def __init__(self) -> None:
+        self.scheme_name = SESSION_SCHEME
+        self.model = session_model()
+
+    async def __call__(self, request: Request) -> SignedIn:
+        return await visiting(request, state_of(request).clock.now())
 
 
 def working(scope: str | None) -> _Working:
@@ -107,6 +121,16 @@ def working(scope: str | None) -> _Working:
 def calling(scope: str | None) -> _Calling:
     """Return the dependency that gives the ``Principal`` only, for endpoints that own their transactions."""
     return _Calling(scope)
+
+
+def visiting_person() -> _Visiting:
+    """Return the dependency that gives the ``SignedIn`` person: for what a person does whatever account it has chosen."""
+    return _Visiting()
+
+
+def session_model() -> APIKey:
+    """Return the description of the session's cookie."""
+    return APIKey(**{"in": APIKeyIn.cookie}, name=f"__Host-{SESSION}", description=_SESSION_TOLD)
 
 
 def required_scope(dependency: object) -> str | None:
@@ -121,29 +145,3 @@ async def _follow_up(db: Database, work: Work) -> None:
             await db.run(callback, account_id=work.account_id)
         except Exception as error:  # noqa: BLE001 - the refusal is the answer
             _log.warning("follow_up_failed", request_id=work.request_id, error=type(error).__name__)
-
-
-async def _admitted(request: Request, scope: str | None, at: datetime) -> Principal:
-    """Authenticate, then count, then check the scope: who has no key learns nothing, who has one is limited first."""
-    state = state_of(request)
-    exchange = exchange_of(request.scope)
-    address = request.scope["client"][0] if request.scope.get("client") else None
-    state.limiter.check_address(address)
-    try:
-        caller = await state.authenticate(_secret(request), at=at, address=address)
-    except Unauthorized:
-        state.limiter.count_failure(address)
-        raise
-    exchange.principal = caller
-    exchange.rate = state.limiter.admit(account_id=caller.account_id, key_id=caller.actor)
-    if scope is not None:
-        caller.require(scope)
-    return caller
-
-
-def _secret(request: Request) -> str:
-    """Return the bearer token; a second Authorization header would leave open which one counts."""
-    values = [value for name, value in request.scope["headers"] if name == b"authorization"]
-    if len(values) != 1 or values[0][: len(_BEARER)].lower() != _BEARER:
-        raise Unauthorized
-    return str(values[0][len(_BEARER) :], "latin-1").strip()

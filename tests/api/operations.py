@@ -28,7 +28,7 @@ class Operation:
     @property
     def scope(self) -> str | None:
         """The scope it asks for; None for any valid key."""
-        scopes = [scope for scheme in self.spec.get("security", []) for scope in scheme["apiKey"]]
+        scopes = [scope for scheme in self.spec.get("security", []) for scope in scheme.get("apiKey", ())]
         return scopes[0] if scopes else None
 
     @property

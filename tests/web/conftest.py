@@ -66,6 +66,7 @@ class State:
     cursors: Cursors = field(default_factory=lambda: Cursors(b"cursor key"))
     limiter: Limiter = field(default_factory=lambda: Limiter(per_key=100_000, per_account=100_000))
     callers: dict[str, Principal] = field(default_factory=dict)
+    sessions: object = None
     effects: list[str] = field(default_factory=list)
     running: asyncio.Event = field(default_factory=asyncio.Event)
 

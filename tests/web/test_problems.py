@@ -142,7 +142,7 @@ def test_the_openapi_document_names_every_error_of_the_edge(state, make_app):
     assert {"201", "400", "401", "403", "404", "408", "413", "415", "422", "429", "500", "503", "504"} == set(
         operation["responses"]
     )
-    assert operation["security"] == [{"apiKey": ["rentals:write"]}]
+    assert operation["security"] == [{"apiKey": ["rentals:write"]}, {"session": []}]
     assert "HTTPValidationError" not in json.dumps(document)
     unauthorized = operation["responses"]["401"]["content"]["application/problem+json"]
     assert set(unauthorized["examples"]) == {"unauthorized", "key_expired", "key_disabled"}

@@ -1,7 +1,7 @@
 """A rental's events, as a list and as server-sent events.
 
 A stream looks every second in a short transaction of its own, so it holds no connection while it waits. It ends when
-the rental is over and everything was sent, after half an hour, or as soon as its key no longer opens.
+the rental is over and everything was sent, after half an hour, or as soon as its key or session no longer opens.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from app.kit.ids import RentalId
 from app.kit.money import dollars
 from app.rentals import queries
 from app.rentals.states import TERMINAL
-from app.web import AppState, Principal
+from app.web import AppState, Principal, Proof
 from app.web.errors import RateLimited, ValidationFailed
 from app.web.schemas import TimeOut, Wire
 
@@ -67,19 +67,17 @@ class Listener:
     """Who listens, and with what it proves again and again that it may."""
 
     caller: Principal
-    secret: str
-    address: str | None
+    proof: Proof
 
     @classmethod
     def of(cls, request: Request, caller: Principal) -> Listener:
         """Return the listener of a request whose caller is known."""
-        secret = request.headers["authorization"].partition(" ")[2].strip()
-        return cls(caller, secret, request.client.host if request.client else None)
+        return cls(caller, Proof.of(request))
 
     async def may_still_listen(self, state: AppState) -> bool:
-        """Say whether the key still opens, for the same account and with its scope."""
+        """Say whether the key or the session still opens, for the same account and with its scope."""
         try:
-            now = await state.authenticate(self.secret, at=state.clock.now(), address=self.address)
+            now = await self.proof.caller(state, at=state.clock.now())
         except AppError:
             return False
         return now.account_id == self.caller.account_id and now.may("rentals:read")
