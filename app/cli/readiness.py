@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 from app.cli.errors import UpError
 
 _SERVES_SECONDS_MAX = 60.0
-_CATALOG_SECONDS_MAX = 3.0
+_CATALOG_SECONDS_MAX = 10.0
+_TRIED_FAMILY = "rtx-4090"
+"""What the first lines to try rent."""
 _POLL_SECONDS = 0.02
 
 
 def wait_until_it_serves(url: str, api_key: str, *, look: Callable[[], None], stopped: Callable[[], bool]) -> None:
-    """Return when the API is ready and lists something to rent; the latter is waited for three seconds at most.
+    """Return when the API is ready and lists what the first lines to try rent; the latter is waited for ten seconds at most.
 
     ``look`` is called between tries and may raise.
 
@@ -31,7 +33,7 @@ def wait_until_it_serves(url: str, api_key: str, *, look: Callable[[], None], st
         time.sleep(_POLL_SECONDS)
     deadline = time.monotonic() + _CATALOG_SECONDS_MAX
     while not stopped() and time.monotonic() < deadline:
-        listed = ask(url, "/v1/listings?limit=1", api_key=api_key)
+        listed = ask(url, f"/v1/listings?family={_TRIED_FAMILY}&limit=1", api_key=api_key)
         if listed is None or listed.get("data"):
             return
         look()
