@@ -10,10 +10,13 @@ import app.kit.leases
 import app.ledger.models
 import app.lots.models
 import app.mail.models
+import app.notifications.models
 import app.policies.models
 import app.refills.models
 import app.rentals.models
+import app.reports.models
 import app.tenancy.models
+import app.tenancy.people.models
 import app.topups.models
 import app.wallet.models
 import app.web.models  # noqa: F401 - imported for what they register
