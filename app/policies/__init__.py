@@ -1,4 +1,42 @@
 """Policies: who may spend how much. One function on every path that spends, decided under the wallet's lock.
 
 Promised: no cap and no budget is ever exceeded, however many ask at once; a dry run says what the real decision would.
+
+A policy belongs to a subject: the account, a team, a person or a key. All that apply to a spender hold together. A team
+has a policy from its first day on (``TEAM_DEFAULT``), any other subject none until one is set.
+
+Tables: policies, commitments (what is open), policy_spend, policy_counted, policy_zones (what was spent, by local day).
+Order of locks: the wallet, then these.
 """
+
+from app.policies.errors import BudgetExceeded, KeyLimitExceeded, PolicyViolation, ProvisioningPaused, UnknownTeam
+from app.policies.reading import Rules, get_policies, list_policies, terms_for
+from app.policies.spenders import Spender
+from app.policies.standing import Budget, BudgetName, Spent, Standing, budgets_of, limit_budget, stand
+from app.policies.terms import TEAM_DEFAULT, UNLIMITED, OnExceeded, Policy, SubjectKind, Terms
+
+__all__ = [
+    "TEAM_DEFAULT",
+    "UNLIMITED",
+    "Budget",
+    "BudgetExceeded",
+    "BudgetName",
+    "KeyLimitExceeded",
+    "OnExceeded",
+    "Policy",
+    "PolicyViolation",
+    "ProvisioningPaused",
+    "Rules",
+    "Spender",
+    "Spent",
+    "Standing",
+    "SubjectKind",
+    "Terms",
+    "UnknownTeam",
+    "budgets_of",
+    "get_policies",
+    "limit_budget",
+    "list_policies",
+    "stand",
+    "terms_for",
+]

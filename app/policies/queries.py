@@ -1,0 +1,143 @@
+"""Every statement of the policies room, handed to the driver. Other rooms' tables are read, never written.
+
+What counts as spent is what reached the account's ``spend`` bucket, less what came back from it. A capture belongs to the
+days on which its seconds ran, whenever it was made: its last second ends where it was effective, less the captures that
+the same settlement made after it. So a budget does not depend on when we settle.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_POLICY: Final = (
+    "p.version, p.gpu_whitelist::text, p.max_instances, p.max_gpus, p.max_price_micros_per_hour, "
+    "p.daily_budget_micros, p.monthly_budget_micros, p.max_duration_seconds, p.allowed_regions::text, "
+    "p.allowed_providers::text, p.min_reliability_ppm, p.on_budget_exceeded, p.time_zone, p.paused_until, "
+    "p.paused_because, p.updated_at, p.updated_by"
+)
+
+READ_POLICIES: Final = f"""
+SELECT s.subject, t.time_zone AS team_zone, t.archived_at IS NULL AND t.id IS NOT NULL AS is_team, {_POLICY},
+       p.version || ' ' || coalesce(p.paused_until, 'epoch')::text AS state
+FROM unnest($2::text[]) WITH ORDINALITY AS s(subject, n)
+LEFT JOIN policies p ON p.account_id = $1 AND p.subject = s.subject
+LEFT JOIN teams t ON t.account_id = $1 AND t.id = s.subject
+ORDER BY s.n
+"""  # noqa: S608 - a constant
+
+LIST_POLICIES: Final = f"""
+SELECT p.subject, t.time_zone AS team_zone, true AS is_team, {_POLICY}, NULL AS state
+FROM policies p LEFT JOIN teams t ON t.account_id = p.account_id AND t.id = p.subject
+WHERE p.account_id = $1 ORDER BY p.subject
+"""  # noqa: S608 - a constant
+
+SAVE_POLICY: Final = """
+INSERT INTO policies (account_id, subject, version, gpu_whitelist, max_instances, max_gpus, max_price_micros_per_hour,
+                      daily_budget_micros, monthly_budget_micros, max_duration_seconds, allowed_regions,
+                      allowed_providers, min_reliability_ppm, on_budget_exceeded, time_zone, created_at, updated_at,
+                      updated_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17)
+ON CONFLICT (account_id, subject) DO UPDATE SET version = excluded.version, gpu_whitelist = excluded.gpu_whitelist,
+    max_instances = excluded.max_instances, max_gpus = excluded.max_gpus,
+    max_price_micros_per_hour = excluded.max_price_micros_per_hour,
+    daily_budget_micros = excluded.daily_budget_micros, monthly_budget_micros = excluded.monthly_budget_micros,
+    max_duration_seconds = excluded.max_duration_seconds, allowed_regions = excluded.allowed_regions,
+    allowed_providers = excluded.allowed_providers, min_reliability_ppm = excluded.min_reliability_ppm,
+    on_budget_exceeded = excluded.on_budget_exceeded, time_zone = excluded.time_zone, updated_at = excluded.updated_at,
+    updated_by = excluded.updated_by
+"""
+
+SAVE_PAUSE: Final = "UPDATE policies SET paused_until = $3, paused_because = $4 WHERE account_id = $1 AND subject = $2"
+
+INSERT_COMMITMENT: Final = """
+INSERT INTO commitments (account_id, rental_id, team_id, key_id, user_id, family, gpu_count, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+
+END_COMMITMENT: Final = """
+UPDATE commitments SET ended_at = $3 WHERE account_id = $1 AND rental_id = $2 AND ended_at IS NULL
+"""
+
+FIND_COMMITMENT: Final = """
+SELECT team_id, key_id, user_id, family, gpu_count FROM commitments WHERE account_id = $1 AND rental_id = $2
+"""
+
+# What was spent since the transfer that the days are counted up to, with the moment at which each row's last second ended.
+TAIL: Final = """
+SELECT t.account_id, t.seq, t.rental_id, t.rate, t.from_s, t.to_s, coalesce(t.base_s, 0) AS base_s,
+       CASE WHEN t.credit = 'spend' THEN t.amount ELSE -t.amount END AS micros,
+       t.effective_at - make_interval(secs => coalesce(sum(t.to_s - t.from_s) OVER later, 0)) AS until,
+       c.team_id, c.user_id, c.key_id
+FROM transfers t LEFT JOIN commitments c ON c.account_id = t.account_id AND c.rental_id = t.rental_id
+WHERE {where} AND (t.credit = 'spend' OR t.debit = 'spend')
+WINDOW later AS (PARTITION BY t.account_id, t.rental_id, t.effective_at ORDER BY t.seq DESC
+                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+"""
+
+
+def cost_up_to(moment: str) -> str:
+    """Return the SQL of what a row ``t`` of the tail cost in its seconds up to a moment; all or nothing without seconds."""
+    seconds = f"least(t.to_s, greatest(t.from_s, t.to_s - ceil(extract(epoch FROM t.until - {moment}))::bigint))"
+    return f"""
+    CASE WHEN t.from_s IS NULL THEN CASE WHEN t.until < {moment} THEN t.micros ELSE 0 END
+         ELSE div(t.rate::numeric * ({seconds} - t.base_s), 3600) - div(t.rate::numeric * (t.from_s - t.base_s), 3600)
+    END"""
+
+
+_SPENT_SINCE: Final = f"""
+coalesce((SELECT sum(t.micros - ({cost_up_to("m.since")})) FROM tail t
+          WHERE m.subject IN (t.account_id, t.team_id, t.user_id, t.key_id)), 0)
+"""  # noqa: S608 - a constant
+
+# One row: of the account ($1), a team ($2), a person ($3) and a key ($4) what is open and held, and for each measure
+# ($5 subject, $6 since which day, $7 since when) what was spent. {whose} narrows to what is asked.
+STANDING: Final = f"""
+WITH tail AS MATERIALIZED ({{tail}}), opened AS MATERIALIZED (
+    SELECT c.team_id, c.user_id, c.key_id, c.gpu_count, coalesce(h.held, 0) AS held
+    FROM commitments c LEFT JOIN holds h ON h.account_id = c.account_id AND h.rental_id = c.rental_id
+    WHERE c.account_id = $1 AND c.ended_at IS NULL AND {{whose}}
+)
+SELECT (SELECT row(count(*), coalesce(sum(gpu_count), 0), coalesce(sum(held), 0),
+        count(*) FILTER (WHERE team_id = $2), coalesce(sum(gpu_count) FILTER (WHERE team_id = $2), 0),
+        coalesce(sum(held) FILTER (WHERE team_id = $2), 0),
+        count(*) FILTER (WHERE user_id = $3), coalesce(sum(gpu_count) FILTER (WHERE user_id = $3), 0),
+        coalesce(sum(held) FILTER (WHERE user_id = $3), 0),
+        count(*) FILTER (WHERE key_id = $4), coalesce(sum(gpu_count) FILTER (WHERE key_id = $4), 0),
+        coalesce(sum(held) FILTER (WHERE key_id = $4), 0)) FROM opened) AS opened,
+    ARRAY(SELECT ({{days}} + {_SPENT_SINCE})::bigint
+          FROM unnest($5::text[], $6::date[], $7::timestamptz[]) WITH ORDINALITY AS m(subject, day, since, n)
+          ORDER BY m.n) AS spent,
+    ARRAY(SELECT coalesce(z.time_zone, 'UTC')
+          FROM unnest($5::text[]) WITH ORDINALITY AS m(subject, n)
+          LEFT JOIN policy_zones z ON z.account_id = $1 AND z.subject = m.subject ORDER BY m.n) AS zones,
+    ARRAY(SELECT p.version || ' ' || coalesce(p.paused_until, 'epoch')::text FROM policies p
+          WHERE p.account_id = $1 AND p.subject IN ($1, $2, $3, $4) ORDER BY p.subject) AS versions
+"""  # noqa: S608 - a constant
+
+_COUNTED: Final = "coalesce((SELECT k.seq FROM policy_counted k WHERE k.account_id = $1), 0)"
+_DAYS: Final = """
+coalesce((SELECT sum(s.micros) FROM policy_spend s
+          WHERE s.account_id = $1 AND s.subject = m.subject AND s.day >= m.day), 0)
+"""
+_OF_ANY: Final = "(c.team_id = $2 OR c.user_id = $3 OR c.key_id = $4)"
+
+
+def standing(*, of_account: bool, from_days: bool) -> str:
+    """Return the statement: with everything open, or what is a team's, a person's or a key's; from days, or transfers."""
+    return _STANDINGS[of_account, from_days]
+
+
+def _standing(*, of_account: bool, from_days: bool) -> str:
+    counted = f" AND t.seq > {_COUNTED}" if from_days else ""
+    return STANDING.format(
+        tail=TAIL.format(where=f"t.account_id = $1{counted}"),
+        whose="true" if of_account else _OF_ANY,
+        days=_DAYS if from_days else "0",
+    )
+
+
+_STANDINGS: Final = {
+    (of_account, from_days): _standing(of_account=of_account, from_days=from_days)
+    for of_account in (True, False)
+    for from_days in (True, False)
+}
