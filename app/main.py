@@ -40,7 +40,7 @@ Money is a decimal string in US dollars, times are RFC 3339 in UTC, lists are pa
 or creates takes an `Idempotency-Key`. Errors are problem details (RFC 9457) whose `code` is stable."""
 
 ROUTERS = (
-    tenancy_endpoints.router,
+    *tenancy_endpoints.ROUTERS,
     catalog_endpoints.router,
     wallet_endpoints.router,
     ledger_endpoints.router,

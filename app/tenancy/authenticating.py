@@ -17,12 +17,12 @@ import structlog
 
 from app.kit.db import Database
 from app.kit.ids import AccountId, ApiKeyId, TeamId, UserId
+from app.tenancy.limits import limit_of
 from app.tenancy.queries import FIND_BY_HASH, WRITE_LAST_USED
 from app.tenancy.roles import narrowed, reach_of
 from app.tenancy.secrets import digest, is_well_formed
 from app.web import AppState, Principal
 from app.web.errors import AccountSuspended, IpNotAllowed, KeyDisabled, KeyExpired, Unauthorized
-from app.web.principal import SpendLimit
 
 REMEMBERED_SECONDS = 2.0
 _REMEMBERED_MAX = 10_000
@@ -137,15 +137,17 @@ class TenancyState(AppState, Protocol):
 
 def _known(row: Any, *, until: float) -> _Known:  # noqa: ANN401 - a driver's record
     networks = tuple(ipaddress.ip_network(text) for text in row["allowed_ips"])
-    revoked, suspended = row["revoked_at"] is not None or row["maker_removed"], row["status"] != "active"
-    return _Known(_principal(row), row["expires_at"], revoked, suspended, networks, until)
+    principal = _principal(row)
+    # Both are ended with what they hang on; this holds even if one was made in that very moment.
+    orphaned = row["maker_removed"] or (principal.team_id is not None and not principal.reach)
+    revoked, suspended = row["revoked_at"] is not None or orphaned, row["status"] != "active"
+    return _Known(principal, row["expires_at"], revoked, suspended, networks, until)
 
 
 def _principal(row: Any) -> Principal:  # noqa: ANN401 - a driver's record
     """Return the caller that a key stands for: its terms, as far as the role of who made it still goes."""
     team_id = TeamId(row["team_id"]) if row["team_id"] else None
     leads = frozenset(map(TeamId, row["leads"]))
-    limit = None if row["spend_limit"] is None else SpendLimit(row["spend_limit"], row["limit_reset"])
     return Principal(
         account_id=AccountId(row["account_id"]),
         key_id=ApiKeyId(row["id"]),
@@ -157,7 +159,7 @@ def _principal(row: Any) -> Principal:  # noqa: ANN401 - a driver's record
         team_id=team_id,
         reach=reach_of(row["role"], teams=[TeamId(team) for team in row["teams"]], key_team=team_id),
         leads=leads if team_id is None else leads & {team_id},
-        limit=limit,
+        limit=limit_of(row["spend_limit"], row["limit_reset"]),
     )
 
 

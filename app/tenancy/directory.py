@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal, cast
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.ids import AccountId, ApiKeyId, TeamId, UserId
+from app.tenancy.limits import limit_of
 from app.tenancy.models import ApiKeyRow, TeamMemberRow, TeamRow, UserRow
 from app.web.principal import Role, SpendLimit
 
-Reset = Literal["daily", "weekly", "monthly"]
 _TOLD_OF_MONEY: tuple[Role, ...] = ("owner", "billing")
 
 
@@ -51,11 +50,6 @@ async def key_limits(
         )
     )
     return {ApiKeyId(key_id): limit for key_id, micros, reset in rows if (limit := limit_of(micros, reset))}
-
-
-def limit_of(micros: int | None, reset: str | None) -> SpendLimit | None:
-    """Return a key's limit as it is stored, or None where it has none."""
-    return None if micros is None else SpendLimit(micros, cast("Reset | None", reset))
 
 
 async def keys_of_team(session: AsyncSession, *, account_id: AccountId, team_id: TeamId) -> list[ApiKeyId]:

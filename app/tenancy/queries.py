@@ -1,16 +1,13 @@
-"""Every SELECT and lock of tenancy."""
+"""Statements of the auth role, and the account itself. What else is read stands beside what it is read for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.errors import NotFound
-from app.kit.ids import AccountId, ApiKeyId
-from app.tenancy.models import AccountRow, ApiKeyRow
+from app.kit.ids import AccountId
+from app.tenancy.models import AccountRow
 
 FIND_BY_HASH = """
     SELECT k.account_id, k.id, k.name, k.mode, k.scopes, k.created_by, k.expires_at, k.revoked_at, k.allowed_ips,
@@ -28,6 +25,17 @@ FIND_BY_HASH = """
     WHERE h.hash = $1
 """
 """A key, the state of its account, and what its maker is there, by the hash of its secret; for the auth role."""
+
+FIND_MEMBERSHIPS = """
+    SELECT a.account_id, a.name, a.kind, a.status, u.role, u.joined_at
+    FROM users u JOIN accounts a ON a.account_id = u.account_id
+    WHERE u.id = $1 AND u.removed_at IS NULL
+    ORDER BY u.joined_at DESC, a.account_id DESC
+"""
+"""The accounts that a person belongs to, the one joined last first; for the auth role."""
+
+FIND_INVITATION = "SELECT account_id, invitation_id FROM invitation_tokens WHERE hash = $1"
+"""Whose invitation a token opens, by its hash; for the auth role."""
 
 WRITE_LAST_USED = """
     UPDATE api_keys k SET last_used_at = u.at
@@ -49,40 +57,16 @@ async def get_account(session: AsyncSession, *, account_id: AccountId) -> Accoun
     return found
 
 
-async def list_keys(
-    session: AsyncSession, *, account_id: AccountId, before: tuple[datetime, str] | None, limit: int
-) -> Sequence[ApiKeyRow]:
-    """Return an account's keys, newest first, those made before a position."""
-    query = select(ApiKeyRow).where(ApiKeyRow.account_id == account_id)
-    if before is not None:
-        query = query.where(tuple_(ApiKeyRow.created_at, ApiKeyRow.id) < before)
-    rows = await session.scalars(query.order_by(ApiKeyRow.created_at.desc(), ApiKeyRow.id.desc()).limit(limit))
-    return rows.all()
+async def lock_account(session: AsyncSession, *, account_id: AccountId) -> AccountRow:
+    """Return an account and hold its row: who changes its people or its name does so one after the other.
 
-
-async def get_key(session: AsyncSession, key_id: ApiKeyId, *, account_id: AccountId) -> ApiKeyRow:
-    """Return one key of an account.
+    Rows that refer to the account can be written meanwhile.
 
     Raises:
-        NotFound: the account has no such key.
+        NotFound: there is none.
     """
-    return _found(await session.scalar(_one(key_id, account_id=account_id)))
-
-
-async def lock_key(session: AsyncSession, key_id: ApiKeyId, *, account_id: AccountId) -> ApiKeyRow:
-    """Return one key of an account and hold its row.
-
-    Raises:
-        NotFound: the account has no such key.
-    """
-    return _found(await session.scalar(_one(key_id, account_id=account_id).with_for_update()))
-
-
-def _one(key_id: ApiKeyId, *, account_id: AccountId) -> Select[ApiKeyRow]:
-    return select(ApiKeyRow).where(ApiKeyRow.account_id == account_id, ApiKeyRow.id == key_id)
-
-
-def _found(row: ApiKeyRow | None) -> ApiKeyRow:
-    if row is None:
-        raise NotFound("There is no such API key.")
-    return row
+    query = select(AccountRow).where(AccountRow.account_id == account_id).with_for_update(key_share=True)
+    found = await session.scalar(query)
+    if found is None:
+        raise NotFound
+    return found

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from app.kit.clock import SystemClock
 from app.tenancy import Authenticator, KeyTerms, create_key, open_account
-from app.tenancy.endpoints import router
+from app.tenancy.endpoints import ROUTERS
 from app.web import SCOPES, Cursors, Limiter, install
 
 PEPPER = b"pepper for tests"
@@ -65,7 +65,8 @@ def state(api_db, authenticator):
 def connect(state):
     """Return a client for a secret: ``async with connect(secret) as client``."""
     app = FastAPI()
-    app.include_router(router)
+    for router in ROUTERS:
+        app.include_router(router)
     install(app, state)
 
     def connecting(secret):

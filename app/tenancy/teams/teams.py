@@ -66,3 +66,15 @@ async def list_teams(
     if reach is not None:
         query = query.where(TeamRow.id.in_(reach))
     return [Team.of(row) for row in await session.scalars(query.order_by(TeamRow.name, TeamRow.id))]
+
+
+def known_team_id(text: str) -> TeamId:
+    """Return the id that a text from outside stands for.
+
+    Raises:
+        NotFound: it is none, which is told like one that nobody has.
+    """
+    try:
+        return TeamId.parse(text)
+    except ValueError:
+        raise NotFound("There is no such team.") from None

@@ -1,0 +1,93 @@
+"""Who may give which key away, and who may change or end one that exists."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.kit.errors import NotFound
+from app.kit.ids import TeamId
+from app.tenancy.errors import TeamArchived, UnknownReference
+from app.tenancy.models import ApiKeyRow
+from app.tenancy.roles import administers, manages
+from app.tenancy.teams import find_team, known_team_id
+from app.web import Principal
+from app.web.errors import Forbidden
+
+
+def require_grantable(caller: Principal, *, scopes: Collection[str], mode: str) -> None:
+    """Pass when a caller may hand out a key of such terms: never more than it has itself.
+
+    Raises:
+        ScopeMissing: the caller lacks one of the scopes.
+        Forbidden: a test key would make a live one, or a key with a limit one that spends beside it.
+    """
+    require_unlimited(caller)
+    for scope in sorted(scopes):
+        caller.require(scope)
+    if mode == "live" and not caller.live:
+        raise Forbidden("A test key can only make test keys.")
+
+
+def require_unlimited(caller: Principal) -> None:
+    """Pass when a caller has no limit of its own: what it made or changed could spend beside it.
+
+    Raises:
+        Forbidden: it has one.
+    """
+    if caller.limit is not None:
+        raise Forbidden("A key with a spend limit can't make or change keys.")
+
+
+async def team_for(session: AsyncSession, caller: Principal, named: str | None) -> TeamId | None:
+    """Return the team that a key of a caller's belongs to: the one it names, and for a team's key always that team.
+
+    Raises:
+        UnknownReference: the caller sees no such team.
+        TeamArchived: the team takes no keys any more.
+        Forbidden: a team's key names another team, or none.
+    """
+    if named is None:
+        return caller.team_id
+    try:
+        team_id = known_team_id(named)
+    except NotFound:
+        raise UnknownReference from None
+    if not caller.reaches(team_id, created_by=None):
+        raise UnknownReference
+    team = await find_team(session, team_id, account_id=caller.account_id)
+    if team is None:
+        raise UnknownReference
+    if team.archived_at is not None:
+        raise TeamArchived
+    return team_id
+
+
+def sees(caller: Principal, row: ApiKeyRow) -> bool:
+    """Say whether a caller sees a key: its own, its person's, its teams'."""
+    return row.id == caller.key_id or caller.reaches(row.team_id, created_by=row.created_by)
+
+
+def require_seen(caller: Principal, row: ApiKeyRow) -> None:
+    """Pass when a caller sees a key.
+
+    Raises:
+        NotFound: it does not, as if there were none.
+    """
+    if not sees(caller, row):
+        raise NotFound("There is no such API key.")
+
+
+def require_changeable(caller: Principal, row: ApiKeyRow) -> None:
+    """Pass when a caller may change or end a key: its own, its person's, a team's that it manages.
+
+    Raises:
+        NotFound: it does not see the key.
+        Forbidden: it sees it, as another one's of its team.
+    """
+    require_seen(caller, row)
+    own = row.id == caller.key_id or (row.created_by is not None and row.created_by == caller.user_id)
+    if own or administers(caller) or (row.team_id is not None and manages(caller, TeamId(row.team_id))):
+        return
+    raise Forbidden("Only who made a key, a lead of its team, or an administrator of the account can change it.")
