@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Integer, SmallInteger, UniqueConstraint, text
@@ -188,6 +188,34 @@ class RunRow(Base):
     ended_at: Mapped[datetime | None]
     ended_because: Mapped[str | None]
     """``interrupted``, ``hibernated``, ``resumed``, ``host_lost`` or the rental's end reason."""
+
+
+class GpuUseRow(Base):
+    """How busy one GPU of a rental was on one day of UTC, from samples that the watch takes every few minutes."""
+
+    __tablename__ = "gpu_use"
+    __table_args__ = (
+        ForeignKeyConstraint(["account_id", "rental_id"], ["rentals.account_id", "rentals.id"]),
+        CheckConstraint("idle_seconds BETWEEN 0 AND seconds", name="idle_within_seconds"),
+        CheckConstraint(
+            "percent_seconds BETWEEN 0 AND 100 * seconds AND last_percent BETWEEN 0 AND 100", name="percent"
+        ),
+        {"postgresql_with": {"fillfactor": 80}},
+    )
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    rental_id: Mapped[str] = mapped_column(primary_key=True)
+    gpu: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    """Its index on the machine."""
+    samples: Mapped[int] = mapped_column(Integer)
+    seconds: Mapped[int]
+    """For how much of the day there are samples: each stands for the time since the one before."""
+    idle_seconds: Mapped[int]
+    percent_seconds: Mapped[int]
+    """Utilisation in percent, times the seconds for which it stands."""
+    last_percent: Mapped[int] = mapped_column(Integer)
+    sampled_at: Mapped[datetime]
 
 
 class LogRow(Base):
