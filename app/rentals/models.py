@@ -105,6 +105,8 @@ class RentalRow(Base):
     log_base: Mapped[int] = mapped_column(server_default=text("0"))
     """Where the log of the present machine begins within the rental's."""
     log_exit: Mapped[int | None] = mapped_column(Integer)
+    audited: Mapped[bool] = mapped_column(server_default=text("true"))
+    """Whether the audit tells of its creation; False for those that were there before the audit was."""
 
 
 class AttemptRow(Base):

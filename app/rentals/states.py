@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import audit
 from app.events import Event, record
 from app.kit.ids import AccountId
 from app.rentals.models import RentalRow
@@ -103,6 +104,8 @@ async def move(
 ) -> None:
     """Change a rental's status or stage and write the event in the same breath. The caller holds the row's lock.
 
+    Another status is told in the account's audit too.
+
     Raises:
         IllegalMoveError: the move is not in the table.
     """
@@ -113,5 +116,22 @@ async def move(
         return
     rental.status, rental.stage = to, stage
     rental.version += 1
+    if to is not came_from:
+        await _audit(session, rental, came_from, at=at, actor=actor, data=data or {})
     told = f"rental.{to}" if to is not came_from else f"rental.{stage}"
     await record(session, Event(AccountId(rental.account_id), rental.id, told, at, actor=actor, data=dict(data or {})))
+
+
+async def _audit(
+    session: AsyncSession, rental: RentalRow, came_from: Status, *, at: datetime, actor: str, data: Mapping[str, Any]
+) -> None:
+    entry = audit.Entry(
+        rental.account_id,
+        f"rental.{rental.status}",
+        rental.id,
+        at,
+        actor=actor,
+        team_id=rental.team_id,
+        details={**data, "before": {"status": came_from}, "after": {"status": rental.status}},
+    )
+    await audit.write(session, entry)

@@ -43,6 +43,9 @@ def upgrade() -> None:
             f"CREATE INDEX ix_audit_entries_account_id_{column}_seq ON audit_entries (account_id, {column}, seq)"
         )
     _keep_unchanged()
+    # What was rented before has no entries to be missed: rows that are here become false, without being rewritten.
+    op.execute("ALTER TABLE rentals ADD COLUMN audited BOOLEAN NOT NULL DEFAULT false")
+    op.execute("ALTER TABLE rentals ALTER COLUMN audited SET DEFAULT true")
     tenant_table(
         op, "audit_heads", api="SELECT, INSERT, UPDATE (seq, hash)", worker="SELECT, INSERT, UPDATE (seq, hash)"
     )
@@ -75,6 +78,7 @@ def _keep_unchanged() -> None:
 
 
 def downgrade() -> None:
+    op.execute("ALTER TABLE rentals DROP COLUMN audited")
     op.execute("DROP TABLE audit_entries")
     op.execute("DROP TABLE audit_heads")
     op.execute("DROP FUNCTION audit_head_goes_on()")

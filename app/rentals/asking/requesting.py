@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import catalog, wallet
+from app import audit, catalog, wallet
 from app.kit.db import driver
 from app.kit.ids import AccountId, EventId, QuoteId, RentalId
 from app.kit.leases import bucket_of
@@ -135,6 +135,7 @@ async def request(
         actor=actor,
         deadline_at=at + timedelta(seconds=provisioning_seconds),
     )
+    await audit.write(session, _created(ask, made, account_id=account_id, actor=actor))
     return made
 
 
@@ -163,6 +164,26 @@ def _cell(account_id: str, rental_id: str) -> str:
 
 def _seal(vault: Vault, env: Mapping[str, str], *, account_id: AccountId, rental_id: RentalId) -> bytes | None:
     return vault.seal(json.dumps(dict(env)), cell=_cell(account_id, rental_id)) if env else None
+
+
+def _created(ask: Ask, made: Requested, *, account_id: AccountId, actor: str) -> audit.Entry:
+    chosen = made.chosen
+    told = {
+        "name": ask.name,
+        "family": chosen.family or None,
+        "gpu_count": chosen.gpu_count,
+        "provider": chosen.provider or None,
+        "region": chosen.region_id or None,
+        "spot": chosen.spot,
+        "image": ask.launch.image,
+        "rate_micros_per_hour": made.rate,
+        "held_micros": made.held,
+        "max_duration_seconds": ask.max_duration_seconds,
+        "max_spend_micros": ask.max_spend,
+        "ssh_key_ids": [key["id"] for key in ask.ssh_keys if key["id"]],
+        "tags": dict(ask.tags),
+    }
+    return audit.Entry(account_id, "rental.created", made.rental_id, made.at, actor=actor, details={"after": told})
 
 
 async def _insert(

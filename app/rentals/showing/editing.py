@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import audit
 from app.events import Event, record
 from app.kit.clock import whole_seconds
 from app.kit.errors import InvalidState, NotFound
@@ -16,6 +17,7 @@ from app.rentals.asking.wishes import KEYS_MAX, YEAR_SECONDS, RentalUpdate
 from app.rentals.models import RentalRow, SshKeyRow
 from app.rentals.showing.views import known_id
 from app.rentals.states import TERMINAL, Status
+from app.web.acts import changed_nothing
 from app.web.errors import ValidationFailed
 
 _BEFORE_THE_END = frozenset(Status) - TERMINAL - {Status.STOPPING}
@@ -40,7 +42,7 @@ async def update(session: AsyncSession, row: RentalRow, body: RentalUpdate, *, a
         InvalidState: a limit is set on a rental that is over.
         ValidationFailed: the new limit lies in the past.
     """
-    named = body.model_fields_set
+    named, before = body.model_fields_set, _editable(row)
     if "max_duration_seconds" in named:
         _limit(row, body.max_duration_seconds, at=at)
     if "name" in named:
@@ -48,6 +50,7 @@ async def update(session: AsyncSession, row: RentalRow, body: RentalUpdate, *, a
     if "tags" in named:
         row.tags = dict(body.tags)
     await _changed(session, row, "rental.updated", {"fields": sorted(named)}, actor=actor, at=at)
+    await _audit(session, row, "rental.updated", audit.changes(before, _editable(row)), at=at)
 
 
 async def extend(session: AsyncSession, row: RentalRow, seconds: int, *, actor: str, at: datetime) -> None:
@@ -62,8 +65,10 @@ async def extend(session: AsyncSession, row: RentalRow, seconds: int, *, actor: 
     longer = row.max_duration_seconds + seconds
     if longer > YEAR_SECONDS:
         raise _refused("/seconds", f"would take max_duration_seconds beyond {YEAR_SECONDS}")
+    before = _editable(row)
     row.max_duration_seconds, row.stop_at = longer, row.stop_at + timedelta(seconds=seconds)
     await _changed(session, row, "rental.extended", {"seconds": seconds}, actor=actor, at=at)
+    await _audit(session, row, "rental.extended", audit.changes(before, _editable(row)), at=at)
 
 
 async def report(session: AsyncSession, row: RentalRow, reason: str, *, actor: str, at: datetime) -> None:
@@ -75,6 +80,7 @@ async def report(session: AsyncSession, row: RentalRow, reason: str, *, actor: s
     if row.status != Status.RUNNING:
         raise InvalidState("Only a running rental's machine can be reported.")
     await _changed(session, row, "rental.reported", {"reason": reason}, actor=actor, at=at)
+    await _audit(session, row, "rental.reported", {"reason": reason}, at=at)
 
 
 async def add_key(session: AsyncSession, row: RentalRow, key: SshKeyRow, *, actor: str, at: datetime) -> None:
@@ -86,12 +92,14 @@ async def add_key(session: AsyncSession, row: RentalRow, key: SshKeyRow, *, acto
     """
     _require_before_the_end(row)
     if any(installed["id"] == key.id for installed in row.ssh_keys):
+        changed_nothing(session)
         return
     if len(row.ssh_keys) >= KEYS_MAX:
         raise _refused("", f"a rental has at most {KEYS_MAX} keys")
     row.ssh_keys = [*row.ssh_keys, {"id": key.id, "public_key": key.public_key}]
     row.keys_version += 1
     await _changed(session, row, "rental.ssh_key_added", {"ssh_key_id": key.id}, actor=actor, at=at)
+    await _audit(session, row, "rental.ssh_key_added", {"ssh_key_id": key.id}, at=at)
 
 
 async def remove_key(session: AsyncSession, row: RentalRow, key_id: str, *, actor: str, at: datetime) -> None:
@@ -108,6 +116,7 @@ async def remove_key(session: AsyncSession, row: RentalRow, key_id: str, *, acto
     row.ssh_keys = left
     row.keys_version += 1
     await _changed(session, row, "rental.ssh_key_removed", {"ssh_key_id": key_id}, actor=actor, at=at)
+    await _audit(session, row, "rental.ssh_key_removed", {"ssh_key_id": key_id}, at=at)
 
 
 def _limit(row: RentalRow, seconds: int | None, *, at: datetime) -> None:
@@ -136,3 +145,12 @@ async def _changed(
 ) -> None:
     row.version += 1
     await record(session, Event(AccountId(row.account_id), row.id, told, at, actor=actor, data=data))
+
+
+def _editable(row: RentalRow) -> dict[str, Any]:
+    return {"name": row.name, "tags": row.tags, "max_duration_seconds": row.max_duration_seconds}
+
+
+async def _audit(session: AsyncSession, row: RentalRow, action: str, details: dict[str, Any], *, at: datetime) -> None:
+    entry = audit.Entry(row.account_id, action, row.id, at, team_id=row.team_id, details=details)
+    await audit.write(session, entry)
