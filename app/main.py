@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 
+from app import audit
 from app.bootstrap import ApiState, new_api_state
 from app.catalog import endpoints as catalog_endpoints
 from app.kit.log import configure_logs
@@ -82,7 +83,7 @@ def create_app(state: ApiState) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     _add_operators_endpoints(app, state, registry)
-    install(app, state, metrics=RequestMetrics(registry))
+    install(app, state, metrics=RequestMetrics(registry), witness=audit.witness)
     return app
 
 

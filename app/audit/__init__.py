@@ -2,10 +2,11 @@
 
 Promised: per account, entries carry a gapless ``seq`` and each the hash of the one before, so that ``verify`` finds a
 changed, deleted or inserted row. Tables: audit_heads, audit_entries. Every room that changes something for a customer
-says so by ``write``; what a request changed and no room told is told by the edge, by ``Witness``.
+says so by ``write``; what a request changed and no room told is told at the edge, by ``witness``.
 """
 
 from app.audit.entries import OPERATOR, SYSTEM, Entry, changes
+from app.audit.witnessing import witness
 from app.audit.writing import write, written
 
-__all__ = ["OPERATOR", "SYSTEM", "Entry", "changes", "write", "written"]
+__all__ = ["OPERATOR", "SYSTEM", "Entry", "changes", "witness", "write", "written"]

@@ -18,7 +18,7 @@ from app.web.middleware import Bounds
 from app.web.paging import Cursors, ListAnswer, Page, Position, list_answer
 from app.web.principal import SCOPES, AppState, Principal, SignedIn
 from app.web.problems import responses_for
-from app.web.work import Work, calling, visiting_person, working
+from app.web.work import Work, calling, consulting, visiting_person, working
 
 __all__ = [
     "SCOPES",
@@ -39,6 +39,7 @@ __all__ = [
     "answer",
     "calling",
     "check_match",
+    "consulting",
     "etag",
     "idempotency_key",
     "install",

@@ -16,6 +16,7 @@ from starlette.types import Scope
 from app.web.browsing import SESSION
 from app.web.errors import SignInNeeded, Unauthorized
 from app.web.exchange import exchange_of, state_of
+from app.web.origin import Origin, act_as
 from app.web.principal import AppState, Principal, Sessions, SignedIn
 
 SESSION_COOKIE_SECONDS = 14 * 24 * 3600
@@ -74,6 +75,7 @@ async def admitted(request: Request, scope: str | None, at: datetime) -> Princip
         else:
             caller = (await _signed_in(request, at)).acting()
     exchange.principal = caller
+    _act_as(request, caller.actor, caller.user_id, team_id=caller.team_id)
     exchange.rate = state.limiter.admit(account_id=caller.account_id, key_id=caller.actor)
     if scope is not None:
         caller.require(scope)
@@ -94,6 +96,7 @@ async def visiting(request: Request, at: datetime) -> SignedIn:
         person = await _signed_in(request, at)
     exchange = exchange_of(request.scope)
     exchange.principal = person.principal
+    _act_as(request, person.person_id, person.person_id)
     exchange.rate = state_of(request).limiter.admit(account_id=person.account_id, key_id=person.person_id)
     return person
 
@@ -106,6 +109,10 @@ def brings_key(scope: Scope) -> bool:
 def address_of(scope: Scope) -> str | None:
     """Return the address that a request comes from."""
     return scope["client"][0] if scope.get("client") else None
+
+
+def _act_as(request: Request, actor: str, user_id: str | None, *, team_id: str | None = None) -> None:
+    act_as(Origin(actor, user_id, exchange_of(request.scope).request_id, address_of(request.scope), team_id))
 
 
 class _FailuresCounted:

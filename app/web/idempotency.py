@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.db import driver
+from app.web.acts import changed_nothing, name_made
 from app.web.errors import IdempotencyInProgress, IdempotencyKeyMissing, IdempotencyMismatch, ValidationFailed
 from app.web.work import Work
 
@@ -74,6 +75,7 @@ async def replay_or_run(
         return await _replay(work, reference, body_hash)
     result = await run()
     answer = result if isinstance(result, Answer) else Answer(result)
+    name_made(work.session, answer.body)
     kept = _json(answer.replayed or answer.body)
     await driver(work.session).execute(_STORE, *reference, status, kept, json.dumps(dict(answer.headers)))
     return Response(_json(answer.body), status, dict(answer.headers), media_type=_MEDIA_TYPE)
@@ -127,6 +129,7 @@ async def _claim(work: Work, reference: tuple[str, str, str], body_hash: bytes) 
 
 
 async def _replay(work: Work, reference: tuple[str, str, str], body_hash: bytes) -> Response:
+    changed_nothing(work.session)
     stored = await driver(work.session).fetchrow(_FIND, *reference)
     if stored is None or stored["status"] is None:  # pruned in this very moment: asking again will run it
         raise IdempotencyInProgress(headers={"Retry-After": "1"})

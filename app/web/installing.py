@@ -6,6 +6,7 @@ from enum import Enum
 
 from fastapi import APIRouter, FastAPI
 
+from app.web.acts import Witness, keep_witness
 from app.web.metrics import RequestMetrics
 from app.web.middleware import Bounds, Edge
 from app.web.openapi import complete_openapi
@@ -21,10 +22,20 @@ def new_router(prefix: str, *, tag: str) -> APIRouter:
 
 
 def install(
-    app: FastAPI, state: AppState, *, bounds: Bounds | None = None, metrics: RequestMetrics | None = None
+    app: FastAPI,
+    state: AppState,
+    *,
+    bounds: Bounds | None = None,
+    metrics: RequestMetrics | None = None,
+    witness: Witness | None = None,
 ) -> None:
-    """Put the state, the problem details and the middleware into an application. Call once, before it serves."""
+    """Put the state, the problem details and the middleware into an application. Call once, before it serves.
+
+    What its requests change is told to the witness.
+    """
     app.state.hourglass = state
+    if witness is not None:
+        keep_witness(app, witness)
     tell_problems(app)
     complete_openapi(app)
     app.add_middleware(Edge, bounds=bounds, metrics=metrics)

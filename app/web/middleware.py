@@ -18,6 +18,7 @@ from app.kit.ids import new_request_id
 from app.web.errors import BodyTooLarge, DeadlineExceeded, RequestTimeout
 from app.web.exchange import Exchange, open_exchange
 from app.web.metrics import RequestMetrics
+from app.web.origin import acting
 from app.web.problems import as_app_error, problem
 
 _REQUEST_ID = re.compile(rb"(?!hg_)[A-Za-z0-9_.-]{8,64}")
@@ -61,7 +62,8 @@ class Edge:
         started = time.perf_counter()
         exchange = open_exchange(scope, _request_id(scope))
         try:
-            await self._serve(scope, receive, send, exchange)
+            with acting(None):  # whom the request names acts until its end
+                await self._serve(scope, receive, send, exchange)
         finally:
             self._record(scope, exchange, time.perf_counter() - started)
 

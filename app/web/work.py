@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.kit.db import Database
 from app.kit.errors import AppError
 from app.kit.ids import AccountId
+from app.web.acts import bear_witness
 from app.web.admitting import admitted, visiting
 from app.web.browsing import SESSION
 from app.web.exchange import exchange_of, state_of
@@ -82,6 +83,8 @@ class _Bearer(SecurityBase):
 
 
 class _Working(_Bearer):
+    changes = True
+
     async def __call__(self, request: Request) -> AsyncIterator[Work]:
         state = state_of(request)
         at = state.clock.now()
@@ -91,12 +94,18 @@ class _Working(_Bearer):
             async with state.db.begin(principal.account_id) as session:
                 work = Work(session, principal, at, exchange_of(request.scope).request_id, state.cursors)
                 yield work
+                if self.changes:
+                    await bear_witness(request, session, account_id=principal.account_id, at=at)
         except AppError:
             if work is not None:
                 await _follow_up(state.db, work)
             raise
         for callback in work.after_commit:
             callback()
+
+
+class _Consulting(_Working):
+    changes = False
 
 
 class _Calling(_Bearer):
@@ -118,6 +127,11 @@ def working(scope: str | None) -> _Working:
     return _Working(scope)
 
 
+def consulting(scope: str | None) -> _Working:
+    """Return what ``working`` does, for a POST that asks and changes nothing anybody would want to know of later."""
+    return _Consulting(scope)
+
+
 def calling(scope: str | None) -> _Calling:
     """Return the dependency that gives the ``Principal`` only, for endpoints that own their transactions."""
     return _Calling(scope)
@@ -131,6 +145,11 @@ def visiting_person() -> _Visiting:
 def session_model() -> APIKey:
     """Return the description of the session's cookie."""
     return APIKey(**{"in": APIKeyIn.cookie}, name=f"__Host-{SESSION}", description=_SESSION_TOLD)
+
+
+def is_consulting(dependency: object) -> bool:
+    """Say whether a dependency is one of a question that changes nothing."""
+    return isinstance(dependency, _Consulting)
 
 
 def required_scope(dependency: object) -> str | None:
