@@ -27,6 +27,7 @@ from app.providers.modal_cloud.client import ModalClient
 from app.providers.modal_cloud.facts import Facts, Spec
 from app.providers.modal_cloud.parsing import MARKER_TAG, SSH_PORT, maybe_marker, parse_machine
 from app.providers.modal_cloud.prices import DISK_GB_MAX, Shape, differences, find_shape, offer_of, shapes
+from app.providers.modal_cloud.sdk import Sdk
 from app.providers.modal_cloud.sshd import BUILD_LINES, COMMAND, KEY_VARIABLE
 from app.providers.orders import check_order
 from app.providers.reading import Malformed
@@ -67,13 +68,13 @@ class ModalProvider:
         server_url: str = SERVER_URL,
         options: WireOptions | None = None,
         app_name: str = "hourglass",
+        client: ModalClient | None = None,
     ) -> None:
         """Speak with the cloud at ``server_url``. ``app_name`` is this deployment's own in the workspace."""
-        self._client = ModalClient(
-            token=(token_id, token_secret),
-            server_url=server_url.rstrip("/"),
-            app_name=app_name,
-            options=options or WireOptions(),
+        options = options or WireOptions()
+        self._client = client or ModalClient(
+            Sdk(token=(token_id, token_secret), server_url=server_url.rstrip("/"), app_name=app_name, options=options),
+            options=options,
         )
         self._destroyed: OrderedDict[str, None] = OrderedDict()
         self._told: set[tuple[str, int]] = set()

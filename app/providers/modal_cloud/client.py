@@ -34,10 +34,10 @@ _BUILD_SHARE = 0.8
 class ModalClient:
     """One workspace. The SDK runs in a thread of its own, which begins with the first call."""
 
-    def __init__(self, *, token: tuple[str, str], server_url: str, app_name: str, options: WireOptions) -> None:
+    def __init__(self, sdk: Sdk, *, options: WireOptions, thread: LoopThread | None = None) -> None:
         self._options = options
-        self._thread = LoopThread("modal")
-        self._sdk = Sdk(token=token, server_url=server_url, app_name=app_name, options=options)
+        self._thread = thread or LoopThread("modal")
+        self._sdk = sdk
         self._loaded = False
 
     async def rates(self) -> dict[str, Decimal]:
@@ -136,7 +136,7 @@ class ModalClient:
                 wait = max(self._backoff(tries), error.retry_after_seconds or 0.0)
                 if tries > READ_RETRIES or time.monotonic() + wait >= give_up_at:
                     raise
-            await asyncio.sleep(wait)
+            await self._options.sleep(wait)
 
     async def _attempt(
         self, operation: str, work: Callable[[], Coroutine[Any, Any, T]], *, sent: list[bool], seconds: float
