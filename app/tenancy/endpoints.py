@@ -6,6 +6,13 @@ from typing import Final
 
 from app.tenancy.accounts import endpoints as account_endpoints
 from app.tenancy.keys import endpoints as key_endpoints
+from app.tenancy.teams import endpoints as team_endpoints
+from app.tenancy.teams import member_endpoints as team_member_endpoints
 
-ROUTERS: Final = (account_endpoints.router, key_endpoints.router)
+ROUTERS: Final = (
+    account_endpoints.router,
+    key_endpoints.router,
+    team_endpoints.router,
+    team_member_endpoints.router,
+)
 """All routers of the room."""

@@ -38,9 +38,6 @@ class UserRow(Base):
     __table_args__ = (
         ForeignKeyConstraint(["account_id"], ["accounts.account_id"], name="fk_users_account_id_accounts"),
         CheckConstraint(_ROLES, name="role"),
-        Index(
-            "ix_users_account_id_email", "account_id", "email", unique=True, postgresql_where=text("removed_at IS NULL")
-        ),
         Index("ix_users_id", "id"),
     )
 

@@ -26,8 +26,8 @@ def _users_become_memberships() -> None:
     op.execute("""
         ALTER TABLE users ADD CONSTRAINT ck_users_role CHECK (role IN ('owner', 'admin', 'billing', 'member', 'viewer'))
     """)
+    # A person is known by its id; its address may change, and one that somebody gave up may become another's.
     op.execute("ALTER TABLE users DROP CONSTRAINT uq_users_account_id_email")
-    op.execute("CREATE UNIQUE INDEX ix_users_account_id_email ON users (account_id, email) WHERE removed_at IS NULL")
     op.execute("CREATE INDEX ix_users_id ON users (id)")
     op.execute("GRANT INSERT, UPDATE (email, name, role, joined_at, removed_at) ON users TO hourglass_api")
     op.execute("CREATE POLICY before_the_account_is_known ON users TO hourglass_auth USING (true) WITH CHECK (true)")
@@ -162,7 +162,6 @@ def downgrade() -> None:
     op.execute("DROP POLICY before_the_account_is_known ON users")
     op.execute("REVOKE INSERT, UPDATE (email, name, role, joined_at, removed_at) ON users FROM hourglass_api")
     op.execute("DROP INDEX ix_users_id")
-    op.execute("DROP INDEX ix_users_account_id_email")
     op.execute("DELETE FROM users WHERE removed_at IS NOT NULL")
     op.execute("ALTER TABLE users ADD CONSTRAINT uq_users_account_id_email UNIQUE (account_id, email)")
     op.execute("ALTER TABLE users DROP COLUMN role, DROP COLUMN removed_at")

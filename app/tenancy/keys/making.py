@@ -136,27 +136,3 @@ async def revoke_key(session: AsyncSession, key_id: ApiKeyId, *, account_id: Acc
         row.revoked_at = at
         await session.flush()
     return row
-
-
-async def revoke_keys_of(
-    session: AsyncSession,
-    *,
-    account_id: AccountId,
-    at: datetime,
-    user_id: str | None = None,
-    team_id: str | None = None,
-) -> list[str]:
-    """Revoke what a person made, what belongs to a team, or with both what the person made for it; return which.
-
-    Raises:
-        ValueError: neither is named.
-    """
-    if user_id is None and team_id is None:
-        raise ValueError("whose keys?")
-    statement = update(ApiKeyRow).where(ApiKeyRow.account_id == account_id, ApiKeyRow.revoked_at.is_(None))
-    if user_id is not None:
-        statement = statement.where(ApiKeyRow.created_by == user_id)
-    if team_id is not None:
-        statement = statement.where(ApiKeyRow.team_id == team_id)
-    revoked = statement.values(revoked_at=at).returning(ApiKeyRow.id).execution_options(synchronize_session=False)
-    return list(await session.scalars(revoked))

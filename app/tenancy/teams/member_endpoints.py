@@ -1,0 +1,138 @@
+"""A team's members over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request, Response
+
+from app import audit
+from app.kit.errors import NotFound
+from app.kit.ids import TeamId, UserId
+from app.tenancy.errors import TeamArchived
+from app.tenancy.forgetting import forget_keys, forget_person
+from app.tenancy.revoking import revoke_keys_in_team
+from app.tenancy.teams import queries
+from app.tenancy.teams.changing import drop_member, put_member, require_manager
+from app.tenancy.teams.endpoints import seen_team_id
+from app.tenancy.teams.queries import Membership
+from app.tenancy.teams.schemas import TeamMemberOut, TeamMemberPage, TeamMemberPut
+from app.web import ListAnswer, Page, Work, answer, list_answer, new_router, responses_for, working
+from app.web.errors import Forbidden, InvalidCursor
+
+router = new_router("/v1/teams/{team_id}/members", tag="teams")
+Reading = Annotated[Work, Depends(working("teams:read"), scope="function")]
+Writing = Annotated[Work, Depends(working("teams:write"), scope="function")]
+_NO_MEMBER = "There is no such member."
+
+
+@router.get(
+    "",
+    response_model=ListAnswer[TeamMemberOut],
+    operation_id="list_team_members",
+    responses=responses_for(NotFound, InvalidCursor),
+)
+async def list_all(team_id: str, page: Annotated[Page, Query()], work: Reading) -> Response:
+    """Return a team's members, the one added last first."""
+    known = seen_team_id(team_id, work)
+    of_team = TeamMemberPage(limit=page.limit, cursor=page.cursor, team_id=known)
+    after = work.after(of_team)
+    await queries.get_row(work.session, known, account_id=work.account_id)
+    found = await queries.page_of_members(
+        work.session,
+        known,
+        account_id=work.account_id,
+        before=None if after is None else (datetime.fromisoformat(str(after[0])), str(after[1])),
+        limit=page.limit + 1,
+    )
+    return answer(
+        list_answer(
+            found,
+            page,
+            render=lambda one: TeamMemberOut.of(*one),
+            seal=lambda one: work.cursor((one[0].added_at.isoformat(), one[0].user_id), of_team),
+        )
+    )
+
+
+@router.get(
+    "/{user_id}", response_model=TeamMemberOut, operation_id="get_team_member", responses=responses_for(NotFound)
+)
+async def get_one(team_id: str, user_id: str, work: Reading) -> Response:
+    """Return one member of a team."""
+    known = seen_team_id(team_id, work)
+    found = await queries.find_member(work.session, known, known_user_id(user_id), account_id=work.account_id)
+    return answer(TeamMemberOut.of(*_found(found)))
+
+
+@router.put(
+    "/{user_id}",
+    response_model=TeamMemberOut,
+    operation_id="put_team_member",
+    responses=responses_for(NotFound, Forbidden, TeamArchived),
+)
+async def put(team_id: str, user_id: str, body: TeamMemberPut, work: Writing, request: Request) -> Response:
+    """Put somebody of the account into a team, as a member or as who leads it, or make it the other."""
+    known, person = seen_team_id(team_id, work), known_user_id(user_id)
+    team = await queries.lock_row(work.session, known, account_id=work.account_id)
+    found = await queries.find_member(work.session, known, person, account_id=work.account_id)
+    was = found[0].role if found else None
+    require_manager(work.principal, known, was=was, becomes=body.role)
+    membership = await put_member(work.session, team, person, role=body.role, at=work.at)
+    if was != body.role:
+        deed = "added" if was is None else "updated"
+        await _tell(work, known, person, deed, audit.changes({"role": was}, {"role": body.role}))
+        forget_person(work, request, person)
+    return answer(TeamMemberOut.of(*membership))
+
+
+@router.delete(
+    "/{user_id}",
+    response_model=TeamMemberOut,
+    operation_id="remove_team_member",
+    responses=responses_for(NotFound, Forbidden),
+)
+async def remove(team_id: str, user_id: str, work: Writing, request: Request) -> Response:
+    """Take somebody out of a team, also oneself. The keys that it made for the team are revoked."""
+    known, person = seen_team_id(team_id, work), known_user_id(user_id)
+    team = await queries.lock_row(work.session, known, account_id=work.account_id)
+    member = _found(await queries.find_member(work.session, known, person, account_id=work.account_id))
+    if person != work.principal.user_id:
+        require_manager(work.principal, known, was=member[0].role, becomes=None)
+    await drop_member(work.session, team, person)
+    keys = await revoke_keys_in_team(work.session, known, person, account_id=work.account_id, at=work.at)
+    await _tell(work, known, person, "removed", {"before": {"role": member[0].role}, "keys_revoked": keys})
+    forget_keys(work, request, keys)
+    forget_person(work, request, person)
+    return answer(TeamMemberOut.of(*member))
+
+
+def known_user_id(text: str) -> UserId:
+    """Return the id that a text from outside stands for.
+
+    Raises:
+        NotFound: it is none, which is told like one that nobody has.
+    """
+    try:
+        return UserId.parse(text)
+    except ValueError:
+        raise NotFound(_NO_MEMBER) from None
+
+
+def _found(membership: Membership | None) -> Membership:
+    if membership is None:
+        raise NotFound(_NO_MEMBER)
+    return membership
+
+
+async def _tell(work: Work, team_id: TeamId, user_id: UserId, deed: str, details: dict[str, Any]) -> None:
+    entry = audit.Entry(
+        account_id=work.account_id,
+        action=f"team_member.{deed}",
+        target=user_id,
+        at=work.at,
+        team_id=team_id,
+        details=details,
+    )
+    await audit.write(work.session, entry)
