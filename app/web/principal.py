@@ -72,8 +72,12 @@ class Principal:
         return self.key_id or self.user_id or "unknown"
 
     def reaches(self, team_id: str | None, *, created_by: str | None) -> bool:
-        """Say whether it sees a thing of a team (or of none) that somebody made."""
-        if self.reach is None or (created_by is not None and created_by in {self.key_id, self.user_id}):
+        """Say whether it sees a thing of a team (or of none) that somebody made.
+
+        A team's key does not see what the person who made it made elsewhere.
+        """
+        own = {self.key_id} if self.team_id is not None else {self.key_id, self.user_id}
+        if self.reach is None or (created_by is not None and created_by in own):
             return True
         return team_id is not None and team_id in self.reach
 
@@ -117,6 +121,8 @@ class SignedIn:
     """As whom the person acts in the account; None when it no longer belongs there."""
     suspended: bool
     """Whether the account is suspended."""
+    ends_at: datetime
+    """When the session ends, however much it is used."""
     csrf_token: str
     """What every request of this person's pages that changes something carries: bound to session and account."""
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from app.web.errors import Unauthorized
 
 from .conftest import Thing, router
 
+MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
 people = new_router("/v1", tag="people")
 
 
@@ -24,7 +26,7 @@ def signed_in(**changes):
     account_id, person_id = AccountId.new(), UserId.new()
     scopes = frozenset({"rentals:read", "rentals:write"})
     principal = Principal(account_id, None, person_id, scopes, True, "Ada", role="member")
-    person = SignedIn(SessionId.new(), person_id, "Ada", (), account_id, principal, False, "token")
+    person = SignedIn(SessionId.new(), person_id, "Ada", (), account_id, principal, False, MOMENT, "token")
     return replace(person, **changes)
 
 
