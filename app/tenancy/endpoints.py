@@ -6,11 +6,15 @@ from typing import Final
 
 from app.tenancy.accounts import endpoints as account_endpoints
 from app.tenancy.keys import endpoints as key_endpoints
+from app.tenancy.members import endpoints as member_endpoints
+from app.tenancy.members import leaving_endpoints
 from app.tenancy.teams import endpoints as team_endpoints
 from app.tenancy.teams import member_endpoints as team_member_endpoints
 
 ROUTERS: Final = (
     account_endpoints.router,
+    leaving_endpoints.router,
+    member_endpoints.router,
     key_endpoints.router,
     team_endpoints.router,
     team_member_endpoints.router,

@@ -18,13 +18,13 @@ from app.tenancy.teams.changing import drop_member, put_member, require_manager
 from app.tenancy.teams.endpoints import seen_team_id
 from app.tenancy.teams.queries import Membership
 from app.tenancy.teams.schemas import TeamMemberOut, TeamMemberPage, TeamMemberPut
+from app.tenancy.teams.teams import known_user_id
 from app.web import ListAnswer, Page, Work, answer, list_answer, new_router, responses_for, working
 from app.web.errors import Forbidden, InvalidCursor
 
 router = new_router("/v1/teams/{team_id}/members", tag="teams")
 Reading = Annotated[Work, Depends(working("teams:read"), scope="function")]
 Writing = Annotated[Work, Depends(working("teams:write"), scope="function")]
-_NO_MEMBER = "There is no such member."
 
 
 @router.get(
@@ -108,21 +108,9 @@ async def remove(team_id: str, user_id: str, work: Writing, request: Request) ->
     return answer(TeamMemberOut.of(*member))
 
 
-def known_user_id(text: str) -> UserId:
-    """Return the id that a text from outside stands for.
-
-    Raises:
-        NotFound: it is none, which is told like one that nobody has.
-    """
-    try:
-        return UserId.parse(text)
-    except ValueError:
-        raise NotFound(_NO_MEMBER) from None
-
-
 def _found(membership: Membership | None) -> Membership:
     if membership is None:
-        raise NotFound(_NO_MEMBER)
+        raise NotFound("There is no such member.")
     return membership
 
 

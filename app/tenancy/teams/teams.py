@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.errors import NotFound
-from app.kit.ids import AccountId, TeamId
+from app.kit.ids import AccountId, TeamId, UserId
 from app.tenancy.models import TeamRow
 
 TeamRole = Literal["lead", "member"]
@@ -78,3 +78,15 @@ def known_team_id(text: str) -> TeamId:
         return TeamId.parse(text)
     except ValueError:
         raise NotFound("There is no such team.") from None
+
+
+def known_user_id(text: str) -> UserId:
+    """Return the id of a person that a text from outside stands for.
+
+    Raises:
+        NotFound: it is none, which is told like one that nobody has.
+    """
+    try:
+        return UserId.parse(text)
+    except ValueError:
+        raise NotFound("There is no such member.") from None
