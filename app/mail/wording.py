@@ -18,6 +18,7 @@ TemplateName = Literal[
     "auto_topup_declined",
     "auto_topup_succeeded",
     "auto_topup_suspended",
+    "budget_alert",
     "debt",
     "deposit_received",
     "dispute_closed",
@@ -25,6 +26,10 @@ TemplateName = Literal[
     "low_balance",
     "refund_failed",
     "refund_made",
+    "rental_failed",
+    "rental_interrupted",
+    "rental_stopped",
+    "webhook_disabled",
 ]
 
 TEMPLATES: Final[tuple[str, ...]] = get_args(TemplateName)
@@ -34,6 +39,7 @@ _TOLD: Final[Mapping[str, frozenset[str]]] = {
     "auto_topup_declined": frozenset({"amount", "reason"}),
     "auto_topup_succeeded": frozenset({"amount", "available"}),
     "auto_topup_suspended": frozenset({"reason"}),
+    "budget_alert": frozenset({"happened", "subject"}),
     "debt": frozenset({"owed"}),
     "deposit_received": frozenset({"amount", "available"}),
     "dispute_closed": frozenset({"amount", "outcome"}),
@@ -41,6 +47,10 @@ _TOLD: Final[Mapping[str, frozenset[str]]] = {
     "low_balance": frozenset({"available"}),
     "refund_failed": frozenset({"amount", "reason"}),
     "refund_made": frozenset({"amount"}),
+    "rental_failed": frozenset({"rental_id", "reason"}),
+    "rental_interrupted": frozenset({"rental_id", "happened"}),
+    "rental_stopped": frozenset({"rental_id", "reason"}),
+    "webhook_disabled": frozenset({"failing_since", "reason", "url", "webhook_id"}),
 }
 """What each can't do without. Whatever else a template names, it leaves out when it isn't told."""
 

@@ -1,0 +1,82 @@
+"""Writing the mails that events ask for, in the transaction in which the events are told onwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import mail, tenancy
+from app.kit.ids import AccountId, TeamId
+from app.notifications.feed.appending import Placed
+from app.notifications.letters.kinds import KINDS, letter_of
+from app.notifications.letters.preferences import who_wants
+from app.notifications.told import is_team
+
+_OWNERS: Final[tuple[tenancy.Role, ...]] = ("owner",)
+_ADMINISTRATORS: Final[tuple[tenancy.Role, ...]] = ("owner", "admin")
+log = structlog.get_logger("hourglass.notifications")
+
+
+async def write_mails(session: AsyncSession, placed: Sequence[Placed], *, at: datetime) -> int:
+    """Write the mails that events ask for to whoever wants them; return how many. A repeat writes none."""
+    written = 0
+    for one in placed:
+        letter = letter_of(one.event)
+        if letter is None:
+            continue
+        account_id = AccountId(one.event.account_id)
+        addresses = await _addressed(session, one, account_id=account_id)
+        to = await who_wants(session, addresses, account_id=account_id, kind=letter.kind)
+        if not to:
+            continue
+        try:
+            written += await mail.write(
+                session,
+                account_id=account_id,
+                to=to,
+                template=letter.template,
+                data=letter.data,
+                key=f"event:{one.event.id}",
+                at=at,
+            )
+        except ValueError:  # an event that lacks what its mail must tell holds up no other
+            log.exception("notification.unwritten", event_id=one.event.id, type=one.event.type)
+    return written
+
+
+async def _addressed(session: AsyncSession, one: Placed, *, account_id: AccountId) -> list[str]:
+    """Return the addresses of those whom an event concerns, before anybody's choice."""
+    letter = letter_of(one.event)
+    match KINDS[letter.kind].audience if letter else None:
+        case "budget":
+            return await _of_budget(session, one, account_id=account_id)
+        case "money":
+            return await tenancy.billing_addresses(session, account_id=account_id)
+        case "administrators":
+            return await tenancy.emails_of_roles(session, account_id=account_id, roles=_ADMINISTRATORS)
+        case "maker":
+            return await _of_maker(session, one, account_id=account_id)
+        case _:
+            return []
+
+
+async def _of_budget(session: AsyncSession, one: Placed, *, account_id: AccountId) -> list[str]:
+    """Those who answer for the money, the leads of the team, and the person whose budget it is."""
+    people = await tenancy.billing_addresses(session, account_id=account_id)
+    if is_team(one.event.subject):
+        people += await tenancy.lead_emails(session, account_id=account_id, team_id=TeamId(one.event.subject))
+    people += await tenancy.emails_of_people(session, account_id=account_id, user_ids=[one.event.subject])
+    return list(dict.fromkeys(people))
+
+
+async def _of_maker(session: AsyncSession, one: Placed, *, account_id: AccountId) -> list[str]:
+    """The person who made it; for a key that nobody made, or somebody who has left, the owners."""
+    if one.owner.person is not None:
+        people = await tenancy.emails_of_people(session, account_id=account_id, user_ids=[one.owner.person])
+        if people:
+            return people
+    return await tenancy.emails_of_roles(session, account_id=account_id, roles=_OWNERS)
