@@ -2,17 +2,18 @@
 
 Promised: an hour is held before a rental begins; usage eats only the hold; a bill is C(n) = ⌊rate x n / 3600⌋ of n whole
 seconds however often it is settled, and with a rate that changes the sum of such parts; what is left comes back at once;
-nothing falls below zero.
+nothing falls below zero. A hold can be capped: after that moment nothing is billed, however late the worker.
 Money comes in debt first; promotional credit is spent first, expires unless a rental holds it, and is never taken for a
 reversed payment. What is reversed is held, taken and given back once per cause; the rest is owed, and while something is
 owed nothing is available. While a payment is disputed the wallet is restricted: nothing new is reserved or renewed.
 Tables: holds, wallet_alerts, reversal_holds. States of a hold: waiting → running ⇄ waiting (interrupted) → closed; of a
 reversal's hold: open → closed. Locks: the wallet first, then holds.
-Called by rentals (hold, start, change_rate, close, refund), by topups (receive, refunds, disputes), by worker (settle, expiry) and by
+Called by rentals (hold, start, change_rate, close, refund), by policies (cap), by topups (receive, refunds, disputes), by worker (settle, expiry) and by
 the operator (credit, grant).
 """
 
 from app.wallet.alerts import set_low_balance, watch
+from app.wallet.capping import Cap, cap, last_billable, lock_running
 from app.wallet.crediting import credit_adjustment, open_wallet, unfreeze
 from app.wallet.ending import EndingHold, find_ending
 from app.wallet.errors import InsufficientBalance, WalletLocked, WalletRestricted
@@ -39,6 +40,7 @@ from app.wallet.reversals import (
 
 __all__ = [
     "Balance",
+    "Cap",
     "Due",
     "EndingHold",
     "HoldView",
@@ -49,6 +51,7 @@ __all__ = [
     "WalletLocked",
     "WalletRestricted",
     "asking_after",
+    "cap",
     "change_rate",
     "claw_back",
     "close",
@@ -66,9 +69,11 @@ __all__ = [
     "hold_dispute",
     "hold_refund",
     "is_live",
+    "last_billable",
     "list_holds",
     "list_reversal_holds",
     "lock",
+    "lock_running",
     "notice",
     "open_wallet",
     "pause",

@@ -1,4 +1,4 @@
-"""Holds whose money ends: found so that they are stopped in time, and told of 30, 10 and 2 minutes before."""
+"""Holds whose money, or whose budget, ends: found so that they are stopped in time, and told of 30, 10 and 2 minutes before."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ WARNED_MINUTES = (30, 10, 2)
 
 @dataclass(frozen=True, slots=True)
 class EndingHold:
-    """A running hold that can't be renewed in full: its stop is due, or near."""
+    """A running hold that can't be renewed in full, or is capped: its stop is due, or near."""
 
     account_id: AccountId
     rental_id: RentalId
     bucket: int
     because: str
-    """``wallet_empty`` or ``max_spend``."""
+    """``wallet_empty``, ``max_spend``, or why it was capped."""
 
     def __str__(self) -> str:
         """Name it for the runner."""

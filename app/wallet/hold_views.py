@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.ids import AccountId
 from app.wallet.reading import HoldView, list_holds
 from app.wallet.reversal_holds import ReversalHold, list_reversal_holds
-from app.wallet.schemas import Hold
+from app.wallet.schemas import Ending, Hold
+
+_ENDINGS: Final[Mapping[str, Ending]] = {"max_spend": "max_spend", "budget_exceeded": "budget_exceeded"}
 
 
 async def holds_shown(
@@ -74,7 +77,7 @@ def _of_reversal(hold: ReversalHold, at: datetime) -> Hold:
     )
 
 
-def _because(text: str | None) -> Literal["wallet_empty", "max_spend"] | None:
+def _because(text: str | None) -> Ending | None:
     if text is None:
         return None
-    return "max_spend" if text == "max_spend" else "wallet_empty"
+    return _ENDINGS.get(text, "wallet_empty")

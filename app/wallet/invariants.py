@@ -68,10 +68,14 @@ UNION ALL SELECT 'hold.funded_until_is_wrong', account_id, rental_id FROM h
        OR state = 'running' AND funded_until <> started_at + make_interval(secs => greatest(0,
             earlier_seconds + div((charged - earlier_charged + held + 1)::numeric * 3600 - 1, rate) + overrun_seconds - base_seconds)::double precision)
 UNION ALL SELECT 'hold.ends_at_is_wrong', account_id, rental_id FROM h
-    WHERE state = 'running' AND (held < rate) <> (ends_at IS NOT NULL) OR state <> 'running' AND ends_at IS NOT NULL
-       OR ends_at <> funded_until - interval '{STOP_BUDGET_SECONDS} seconds'
+    WHERE ends_at IS DISTINCT FROM CASE WHEN state = 'running' THEN
+              least(CASE WHEN held < rate THEN funded_until - interval '{STOP_BUDGET_SECONDS} seconds' END, stop_by) END
+       OR state = 'running' AND (ends_at IS NULL) <> (ends_because IS NULL)
+UNION ALL SELECT 'hold.capped_while_it_waits', account_id, rental_id FROM h WHERE state = 'waiting' AND stop_by IS NOT NULL
+UNION ALL SELECT 'hold.billed_beyond_its_cap', h.account_id, h.rental_id FROM h JOIN transfers t USING (account_id, rental_id)
+    WHERE t.kind = 'usage' AND h.stop_by IS NOT NULL AND t.effective_at > h.stop_by
 UNION ALL SELECT 'hold.could_have_been_renewed', h.account_id, h.rental_id FROM h JOIN wallets w USING (account_id)
-    WHERE h.state = 'running' AND h.ends_because = 'wallet_empty' AND w.available > 0
+    WHERE h.state = 'running' AND h.held < least(h.rate, h.max_spend - h.charged) AND w.available > 0
       AND w.frozen_at IS NULL AND w.restricted_at IS NULL
 UNION ALL SELECT 'warning.missed_or_not_rearmed', a.account_id, a.level FROM wallet_alerts a JOIN wallets w USING (account_id)
     WHERE a.account_id = ANY($1::text[]) AND a.level NOT LIKE 'runway%'

@@ -39,12 +39,15 @@ class Meter(NamedTuple):
     funded_until: datetime | None
     ends_at: datetime | None
     ends_because: str | None
+    stop_by: datetime | None = None
+    stop_by_because: str | None = None
 
     def elapsed(self, at: datetime) -> int:
-        """Return all whole seconds that ran up to ``at``, paid or lost."""
+        """Return all whole seconds that ran up to ``at``, paid or lost; none after ``stop_by`` counts."""
         if self.started_at is None:
             return self.base_seconds
-        return self.base_seconds + whole_seconds(self.started_at, at)
+        until = at if self.stop_by is None else min(at, self.stop_by)
+        return self.base_seconds + whole_seconds(self.started_at, until)
 
     def cost(self, seconds: int) -> int:
         """Return C(n): what the first n billable seconds cost in all, for any n since the present rate holds."""
@@ -100,8 +103,20 @@ class Meter(NamedTuple):
             rate_changes=self.rate_changes + 1,
         )
 
+    def capped(self, stop_by: datetime | None, because: str | None, *, at: datetime) -> Meter:
+        """Return the meter that counts nothing after ``stop_by``; None takes the cap away.
+
+        What was captured stays billed, and a cap that has passed stays: what ran beyond it was never to be billed.
+        """
+        if self.stop_by is not None and self.stop_by <= at:
+            return self
+        if stop_by is None:
+            return self._replace(stop_by=None, stop_by_because=None).renewed(0)
+        earliest = stop_by if self.settled_at is None else max(stop_by, self.settled_at)
+        return self._replace(stop_by=earliest, stop_by_because=because).renewed(0)
+
     def renewed(self, amount: int) -> Meter:
-        """Return the meter with so much more held, and the moment its money ends."""
+        """Return the meter with so much more held, the moment its money ends, and when and why it must stop."""
         held = self.held + amount
         funded_until = self.money_ends(more=amount)
         ends_at = ends_because = None
@@ -109,6 +124,8 @@ class Meter(NamedTuple):
             capped = self.max_spend is not None and self.charged + held >= self.max_spend
             ends_at = funded_until and funded_until - _STOP_BUDGET
             ends_because = "max_spend" if capped else "wallet_empty"
+        if self.stop_by is not None and funded_until is not None and (ends_at is None or self.stop_by <= ends_at):
+            ends_at, ends_because = self.stop_by, self.stop_by_because
         return self._replace(held=held, funded_until=funded_until, ends_at=ends_at, ends_because=ends_because)
 
     def money_ends(self, *, more: int = 0) -> datetime | None:

@@ -29,6 +29,7 @@ class HoldRow(Base):
         CheckConstraint("refunded BETWEEN 0 AND charged", name="refund_within_charge"),
         CheckConstraint("state <> 'closed' OR held = 0", name="closed_is_empty"),
         CheckConstraint("state <> 'running' OR started_at IS NOT NULL", name="running_has_started"),
+        CheckConstraint("(stop_by IS NULL) = (stop_by_because IS NULL)", name="cap_has_a_reason"),
         Index("ix_holds_slot_bucket", "slot", "bucket", postgresql_where=text("state = 'running'")),
         Index("ix_holds_account_id", "account_id", postgresql_where=text("state <> 'closed'")),
         Index("ix_holds_ends_at", "ends_at", postgresql_where=text("state = 'running' AND ends_at IS NOT NULL")),
@@ -62,8 +63,11 @@ class HoldRow(Base):
     settled_at: Mapped[datetime | None]
     funded_until: Mapped[datetime | None]
     ends_at: Mapped[datetime | None]
-    """When a stop must be issued since the hold could not be renewed in full; None while it is full."""
+    """When a stop must be issued since the hold could not be renewed in full, or is capped; None while neither is so."""
     ends_because: Mapped[str | None]
+    stop_by: Mapped[datetime | None]
+    """After which nothing is billed, whatever runs and however late a worker is; None where nothing caps it."""
+    stop_by_because: Mapped[str | None]
     warned_minutes: Mapped[int | None] = mapped_column(SmallInteger)
     created_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]

@@ -9,7 +9,7 @@ from app import refills
 _METER = (
     "account_id, rental_id, rate, held, charged, billed_seconds, base_seconds, earlier_seconds, "
     "earlier_charged, rate_changes, overrun_seconds, max_spend, started_at, settled_at, funded_until, ends_at, "
-    "ends_because"
+    "ends_because, stop_by, stop_by_because"
 )
 
 INSERT_HOLD: Final = """
@@ -32,7 +32,7 @@ LIST_RUNNING: Final = "SELECT rental_id, bucket FROM holds WHERE account_id = $1
 
 LOCK_DRAINED: Final = f"""
 SELECT {_METER} FROM holds
-WHERE account_id = $1 AND state = 'running' AND ends_at IS NOT NULL ORDER BY account_id, rental_id FOR NO KEY UPDATE
+WHERE account_id = $1 AND state = 'running' AND held < rate ORDER BY account_id, rental_id FOR NO KEY UPDATE
 """  # noqa: S608 - a constant
 
 FIND_DUE: Final = """
@@ -46,9 +46,9 @@ UPDATE holds h SET held = m.held, charged = m.charged, billed_seconds = m.billed
        overrun_seconds = m.overrun_seconds, settled_at = m.settled_at, funded_until = m.funded_until,
        ends_at = m.ends_at, ends_because = m.ends_because,
        warned_minutes = CASE WHEN h.warned_minutes IS NULL OR m.ends_at IS NULL THEN NULL
-                             WHEN m.funded_until > $11::timestamptz + interval '30 minutes' THEN NULL
-                             WHEN m.funded_until > $11 + interval '10 minutes' THEN greatest(h.warned_minutes, 30)
-                             WHEN m.funded_until > $11 + interval '2 minutes' THEN greatest(h.warned_minutes, 10)
+                             WHEN least(m.funded_until, h.stop_by) > $11::timestamptz + interval '30 minutes' THEN NULL
+                             WHEN least(m.funded_until, h.stop_by) > $11 + interval '10 minutes' THEN greatest(h.warned_minutes, 30)
+                             WHEN least(m.funded_until, h.stop_by) > $11 + interval '2 minutes' THEN greatest(h.warned_minutes, 10)
                              ELSE h.warned_minutes END
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[],
             $8::timestamptz[], $9::timestamptz[], $10::text[])
@@ -64,7 +64,18 @@ WHERE account_id = $1 AND rental_id = $2 AND state = 'waiting'
 
 PAUSE: Final = """
 UPDATE holds SET state = 'waiting', base_seconds = $3, started_at = NULL, funded_until = NULL, ends_at = NULL,
-       ends_because = NULL WHERE account_id = $1 AND rental_id = $2 AND state = 'running'
+       ends_because = NULL, stop_by = NULL, stop_by_because = NULL
+WHERE account_id = $1 AND rental_id = $2 AND state = 'running'
+"""
+
+LOCK_ALL_RUNNING: Final = f"""
+SELECT {_METER} FROM holds WHERE account_id = $1 AND state = 'running' ORDER BY account_id, rental_id FOR NO KEY UPDATE
+"""  # noqa: S608 - a constant
+
+CAP: Final = """
+UPDATE holds h SET stop_by = m.stop_by, stop_by_because = m.because
+FROM unnest($2::text[], $3::timestamptz[], $4::text[]) AS m(rental_id, stop_by, because)
+WHERE h.account_id = $1 AND h.rental_id = m.rental_id
 """
 
 CHANGE_RATE: Final = """
@@ -80,6 +91,10 @@ UPDATE holds SET state = 'closed', held = 0, charged = $3, billed_seconds = $4, 
 WHERE account_id = $1 AND rental_id = $2
 """
 
+READ_CAP: Final = """
+SELECT stop_by FROM holds WHERE account_id = $1 AND rental_id = $2 AND state = 'running'
+"""
+
 # C(n) for an n before the present rate, from what was captured.
 CHARGED_UP_TO: Final = """
 SELECT coalesce(sum(div(rate::numeric * (least(to_s, $3) - coalesce(base_s, 0)), 3600)
@@ -93,7 +108,7 @@ REFUND: Final = "UPDATE holds SET refunded = refunded + $3 WHERE account_id = $1
 _ACCRUED = """
 least(h.held, h.earlier_charged - h.charged + div(h.rate::numeric * least(
         h.base_seconds - h.overrun_seconds - h.earlier_seconds
-            + greatest(0, floor(extract(epoch FROM $2::timestamptz - h.started_at))),
+            + greatest(0, floor(extract(epoch FROM least($2::timestamptz, h.stop_by) - h.started_at))),
         div((h.charged - h.earlier_charged + h.held + 1)::numeric * 3600 - 1, h.rate)), 3600))
 """
 
@@ -127,13 +142,13 @@ ORDER BY ends_at LIMIT $3
 FIND_LOW: Final = """
 SELECT account_id, rental_id, bucket, ends_because FROM holds
 WHERE state = 'running' AND ends_at IS NOT NULL AND ends_at <= $1 AND bucket = ANY($2::smallint[])
-  AND funded_until - make_interval(mins => CASE warned_minutes WHEN 10 THEN 2 WHEN 30 THEN 10 ELSE 30 END) <= $3
+  AND least(funded_until, stop_by) - make_interval(mins => CASE warned_minutes WHEN 10 THEN 2 WHEN 30 THEN 10 ELSE 30 END) <= $3
   AND warned_minutes IS DISTINCT FROM 2
 ORDER BY ends_at LIMIT $4
 """
 
 LOCK_LOW: Final = """
-SELECT funded_until, ends_because, warned_minutes FROM holds
+SELECT least(funded_until, stop_by) AS funded_until, ends_because, warned_minutes FROM holds
 WHERE account_id = $1 AND rental_id = $2 AND state = 'running' AND ends_at IS NOT NULL FOR NO KEY UPDATE
 """
 

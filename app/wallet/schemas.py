@@ -53,6 +53,10 @@ class WalletUpdate(Wire):
     ]
 
 
+Ending = Literal["wallet_empty", "max_spend", "budget_exceeded"]
+"""Why a hold comes to its end."""
+
+
 class Hold(Wire):
     """Money held for one rental, or for a refund or a dispute of a payment."""
 
@@ -79,8 +83,8 @@ class Hold(Wire):
     funded_until: TimeOut | None
     """The last moment the hold covers; null while nothing is billed."""
     ends_at: TimeOut | None
-    """When a stop will be issued since the hold can't be renewed in full; null while it can."""
-    ends_because: Literal["wallet_empty", "max_spend"] | None
+    """When a stop will be issued: the hold can't be renewed in full, or a budget is used up; null while neither is so."""
+    ends_because: Ending | None
     as_of: TimeOut
 
 

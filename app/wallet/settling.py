@@ -38,7 +38,8 @@ def paid_up(meters: Sequence[Meter], *, available: int, at: datetime) -> Settlem
     """Capture everything due at ``at``; what neither the holds nor ``available`` can pay is written off.
 
     A settlement that comes hours late finds more due than the hold has. It renews and captures in turn, as punctual
-    ones would have done, so that the bill is the same. Usage is split where a month of UTC ends.
+    ones would have done, so that the bill is the same. Usage is split where a month of UTC ends and where a cap
+    ends it: each part is effective within its own time.
     """
     movements: list[Movement] = []
     after = list(meters)
@@ -77,12 +78,16 @@ def month_of(at: datetime) -> datetime:
 
 
 def _stations(meters: Sequence[Meter], at: datetime) -> list[datetime]:
-    """Return the ends of months since the meters were last settled, and ``at``."""
+    """Return the ends of months and of caps since the meters were last settled, and ``at``."""
     since = min((meter.settled_at for meter in meters if meter.settled_at and meter.started_at), default=at)
-    stations = [at]
-    while (month := month_of(stations[-1] - INSTANT)) > since:
-        stations.append(month)
-    return stations[::-1]
+    stations = {at}
+    month = at
+    while (month := month_of(month - INSTANT)) > since:
+        stations.add(month)
+    for meter in meters:
+        if meter.stop_by is not None and since < meter.stop_by < at:
+            stations.add(meter.stop_by)
+    return sorted(stations)
 
 
 def _wants_more(meter: Meter, until: datetime) -> bool:

@@ -1,4 +1,6 @@
-"""What was told of budgets, and requests for other policies."""
+"""Caps of holds, what was told of budgets, and requests for other policies."""
+
+from alembic import op
 
 revision = "202611210804_budgets"
 down_revision = "202611210803_policies"
@@ -7,8 +9,18 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.execute("""
+        ALTER TABLE holds
+            ADD COLUMN stop_by TIMESTAMPTZ,
+            ADD COLUMN stop_by_because TEXT,
+            ADD CONSTRAINT ck_holds_cap_has_a_reason CHECK ((stop_by IS NULL) = (stop_by_because IS NULL))
+    """)
 
 
 def downgrade() -> None:
-    pass
+    op.execute("""
+        ALTER TABLE holds
+            DROP CONSTRAINT ck_holds_cap_has_a_reason,
+            DROP COLUMN stop_by_because,
+            DROP COLUMN stop_by
+    """)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,6 +23,14 @@ from app.rentals.tools import Tools
 EndReason = Literal[
     "user", "max_duration", "idle", "max_spend", "wallet_empty", "budget_exceeded", "policy", "admin", "provider"
 ]
+
+
+_REASONS: Final[Mapping[str, EndReason]] = {
+    "wallet_empty": "wallet_empty",
+    "max_spend": "max_spend",
+    "budget_exceeded": "budget_exceeded",
+}
+"""Why a hold ends → why its rental does."""
 
 
 class Ending(NamedTuple):
@@ -54,8 +62,9 @@ async def stop(
         raise NotFound("There is no such rental.")
     if rental.status in TERMINAL or rental.status == Status.STOPPING:
         return rental
-    # A limit of time is exact, however late it is noticed.
-    end = min(at, rental.stop_at) if rental.stop_at is not None else at
+    # A limit of time or of a budget is exact, however late it is noticed.
+    end = await wallet.last_billable(session, account_id=account_id, rental_id=rental_id, at=at)
+    end = min(end, rental.stop_at) if rental.stop_at is not None else end
     await close_meter(session, rental, end=end, at=at, because=reason)
     rental.ended_at, rental.settled_at, rental.end_reason, rental.next_at = end, at, reason, None
     attempt = await queries.find_alive(session, account_id=account_id, rental_id=rental_id)
@@ -92,9 +101,4 @@ async def end(tools: Tools, this: Round, item: Ending) -> str:
 
 
 def _endings(broke: Sequence[wallet.EndingHold]) -> list[Ending]:
-    return [
-        Ending(
-            hold.account_id, hold.rental_id, hold.bucket, "max_spend" if hold.because == "max_spend" else "wallet_empty"
-        )
-        for hold in broke
-    ]
+    return [Ending(hold.account_id, hold.rental_id, hold.bucket, _REASONS[hold.because]) for hold in broke]
