@@ -99,9 +99,10 @@ def wanted_clauses(wanted: Wanted, parameters: Parameters) -> list[str]:
     clauses = [
         f"(l.disk_gb_max IS NULL OR l.disk_gb_max >= {bind(max(wanted.disk_gb, wanted.min_disk_gb or 0), 'bigint')})"
     ]
-    if wanted.regions is not None:
-        names = bind(sorted({form for region in wanted.regions for form in (region.lower(), region.upper())}), "text[]")
-        clauses.append(f"(l.region_id = ANY ({names}) OR l.country = ANY ({names}))")
+    for regions in (wanted.regions, *wanted.region_bounds):
+        if regions is not None:
+            names = bind(sorted({form for region in regions for form in (region.lower(), region.upper())}), "text[]")
+            clauses.append(f"(l.region_id = ANY ({names}) OR l.country = ANY ({names}))")
     if wanted.providers is not None:
         clauses.append(f"l.provider = ANY ({bind(sorted(wanted.providers), 'text[]')})")
     if wanted.max_price_micros_per_hour is not None:

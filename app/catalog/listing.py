@@ -78,6 +78,8 @@ class Wanted:
     gpu_count: int | None = 1
     regions: tuple[str, ...] | None = None
     """Region ids or country codes, in any case."""
+    region_bounds: tuple[tuple[str, ...], ...] = ()
+    """Each names regions or countries, of which one must be the listing's too."""
     providers: tuple[str, ...] | None = None
     spot: Spot = Spot.NEVER
     max_price_micros_per_hour: int | None = None

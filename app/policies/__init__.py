@@ -9,15 +9,27 @@ Tables: policies, commitments (what is open), policy_spend, policy_counted, poli
 Order of locks: the wallet, then these.
 """
 
-from app.policies.errors import BudgetExceeded, KeyLimitExceeded, PolicyViolation, ProvisioningPaused, UnknownTeam
-from app.policies.reading import Rules, get_policies, list_policies, terms_for
+from app.policies.committing import admit, check, end, find_spender, require
+from app.policies.deciding import Binding, Verdict, Wish, decide
+from app.policies.errors import (
+    POLICY_ERRORS,
+    BudgetExceeded,
+    KeyLimitExceeded,
+    PolicyViolation,
+    ProvisioningPaused,
+    UnknownTeam,
+)
+from app.policies.narrowing import longest, narrow, require_duration
+from app.policies.reading import Rules, get_policies, list_policies, standing_terms_for, terms_for
 from app.policies.spenders import Spender
 from app.policies.standing import Budget, BudgetName, Spent, Standing, budgets_of, limit_budget, stand
 from app.policies.terms import TEAM_DEFAULT, UNLIMITED, OnExceeded, Policy, SubjectKind, Terms
 
 __all__ = [
+    "POLICY_ERRORS",
     "TEAM_DEFAULT",
     "UNLIMITED",
+    "Binding",
     "Budget",
     "BudgetExceeded",
     "BudgetName",
@@ -33,10 +45,22 @@ __all__ = [
     "SubjectKind",
     "Terms",
     "UnknownTeam",
+    "Verdict",
+    "Wish",
+    "admit",
     "budgets_of",
+    "check",
+    "decide",
+    "end",
+    "find_spender",
     "get_policies",
     "limit_budget",
     "list_policies",
+    "longest",
+    "narrow",
+    "require",
+    "require_duration",
     "stand",
+    "standing_terms_for",
     "terms_for",
 ]

@@ -10,6 +10,8 @@ AppError
 
 from __future__ import annotations
 
+from typing import Final
+
 from app.kit.errors import AppError
 
 
@@ -43,6 +45,15 @@ class KeyLimitExceeded(AppError):
     status = 402
     code = "key_limit_exceeded"
     suggestion = "Use another key, wait for the limit's reset, or have the limit raised."
+
+
+POLICY_ERRORS: Final[tuple[type[AppError], ...]] = (
+    PolicyViolation,
+    BudgetExceeded,
+    ProvisioningPaused,
+    KeyLimitExceeded,
+)
+"""All with which a policy says no."""
 
 
 class UnknownTeam(AppError):

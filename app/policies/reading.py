@@ -37,11 +37,15 @@ async def terms_for(session: AsyncSession, spender: Spender) -> Rules:
     Raises:
         UnknownTeam: its team is none of the account's, or is archived.
     """
-    rows = await driver(session).fetch(queries.READ_POLICIES, spender.account_id, list(spender.subjects))
-    if any(row["subject"] == spender.team_id and not row["is_team"] for row in rows):
+    rules, is_team = await _read(session, spender)
+    if not is_team:
         raise UnknownTeam.named()
-    told = sorted((row["subject"], row["state"]) for row in rows if row["state"] is not None)
-    return Rules(spender, tuple(policy_of(row) for row in rows), tuple(state for _, state in told))
+    return rules
+
+
+async def standing_terms_for(session: AsyncSession, spender: Spender) -> Rules:
+    """Return the policies that apply to what a spender has already, its team being archived or not."""
+    return (await _read(session, spender))[0]
 
 
 async def get_policies(session: AsyncSession, *, account_id: AccountId, subjects: Sequence[str]) -> list[Policy]:
@@ -70,6 +74,14 @@ def policy_of(row: asyncpg.Record) -> Policy:
         updated_at=row["updated_at"],
         updated_by=row["updated_by"],
     )
+
+
+async def _read(session: AsyncSession, spender: Spender) -> tuple[Rules, bool]:
+    """Return the policies, and whether the team that is named is one."""
+    rows = await driver(session).fetch(queries.READ_POLICIES, spender.account_id, list(spender.subjects))
+    is_team = all(row["is_team"] for row in rows if row["subject"] == spender.team_id)
+    told = sorted((row["subject"], row["state"]) for row in rows if row["state"] is not None)
+    return Rules(spender, tuple(policy_of(row) for row in rows), tuple(state for _, state in told)), is_team
 
 
 def _zone(row: asyncpg.Record) -> str:

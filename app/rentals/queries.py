@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.ids import AccountId, RentalId
@@ -15,8 +15,10 @@ INSERT_RENTAL: Final = """
 WITH made AS (
     INSERT INTO rentals (account_id, id, bucket, version, name, tags, created_by, status, stage, wanted, launch, sealed_env,
                          listing, rate, attempts, ssh_keys, keys_version, keys_applied, max_duration_seconds, max_spend,
-                         deadline_at, created_at, log_offset, next_at, queued_until)
-    VALUES ($1, $2, $3, 1, $4, $5, $6, $19, $20, $7, $8, $9, $10, $11, 0, $12, 1, 0, $13, $14, $16, $15, 0, $21, $22)
+                         deadline_at, created_at, log_offset, next_at, queued_until, team_id, key_id,
+                         user_id)
+    VALUES ($1, $2, $3, 1, $4, $5, $6, $19, $20, $7, $8, $9, $10, $11, 0, $12, 1, 0, $13, $14, $16, $15, 0, $21, $22,
+            $23, $24, $25)
 )
 INSERT INTO events (account_id, subject, seq, id, type, at, actor, data)
 VALUES ($1, $2, 1, $17, 'rental.' || $19, $15, $6, $18)
@@ -61,11 +63,17 @@ async def list_rentals(
     statuses: Sequence[str] = (),
     family: str | None = None,
     tag: str | None = None,
+    team_id: str | None = None,
+    seen: ColumnElement[bool] | None = None,
     before: str | None = None,
     limit: int = 50,
 ) -> Sequence[RentalRow]:
-    """Return rentals, newest first. ``tag`` is a name, or ``name:value``."""
+    """Return rentals, newest first. ``tag`` is a name, or ``name:value``; ``seen`` is what the caller may see."""
     wanted = select(RentalRow).where(RentalRow.account_id == account_id)
+    if seen is not None:
+        wanted = wanted.where(seen)
+    if team_id is not None:
+        wanted = wanted.where(RentalRow.team_id == team_id)
     if statuses:
         wanted = wanted.where(RentalRow.status.in_(statuses))
     if family is not None:

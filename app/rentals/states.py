@@ -20,9 +20,9 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import audit
+from app import audit, policies
 from app.events import Event, record
-from app.kit.ids import AccountId
+from app.kit.ids import AccountId, RentalId
 from app.rentals.models import RentalRow
 
 
@@ -104,7 +104,7 @@ async def move(
 ) -> None:
     """Change a rental's status or stage and write the event in the same breath. The caller holds the row's lock.
 
-    Another status is told in the account's audit too.
+    Another status is told in the account's audit too. A rental that is over counts no more against any cap.
 
     Raises:
         IllegalMoveError: the move is not in the table.
@@ -116,6 +116,9 @@ async def move(
         return
     rental.status, rental.stage = to, stage
     rental.version += 1
+    if to in TERMINAL and to is not came_from:
+        account_id, rental_id = AccountId(rental.account_id), RentalId(rental.id)
+        await policies.end(session, account_id=account_id, rental_id=rental_id, at=at)
     if to is not came_from:
         await _audit(session, rental, came_from, at=at, actor=actor, data=data or {})
     told = f"rental.{to}" if to is not came_from else f"rental.{stage}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from app import catalog
+from app import catalog, policies
 from app.rentals.asking.launching import Launch
 
 _NOT_STORED = frozenset({"exclude_listing_ids"})
@@ -27,6 +27,8 @@ class Ask:
     max_spend: int | None = None
     wait_seconds: int | None = None
     """How long it may wait where nothing fits now; None for not at all."""
+    rules: policies.Rules | None = None
+    """On whose account, with the policies that ``wanted`` was narrowed by; None for the account's own."""
 
 
 def stored_wanted(wanted: catalog.Wanted) -> dict[str, Any]:
@@ -68,6 +70,7 @@ class Chosen:
     all_in_micros_per_hour: int
     stopped_micros_per_hour: int | None = None
     """What the cloud asks while the machine is off, beside the disk; None where it tells nothing."""
+    reliability_ppm: int | None = None
 
     @classmethod
     def of(cls, match: catalog.Match) -> Chosen:
@@ -91,6 +94,7 @@ class Chosen:
             disk_micros_per_hour=match.disk_micros_per_hour,
             all_in_micros_per_hour=match.all_in_micros_per_hour,
             stopped_micros_per_hour=found.stopped_micros_per_hour,
+            reliability_ppm=found.reliability_ppm,
         )
 
     def stored(self) -> dict[str, Any]:

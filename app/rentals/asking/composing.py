@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import catalog
+from app import catalog, policies
 from app.kit.ids import AccountId, QuoteId, RentalId
 from app.kit.vault import Vault
 from app.rentals.asking.asking import Ask, Chosen, stored_wanted
@@ -19,64 +19,85 @@ from app.rentals.asking.templates import launch_of
 from app.rentals.asking.wishes import ListingWishes, QuoteCreate, RentalCreate
 from app.rentals.errors import NoMatchingListings, UnknownReference
 from app.rentals.models import QuoteRow
+from app.web import Principal
 
+NONE_ALLOWED = "No offers matching policy constraints"
 _PPM = 1_000_000
 
 
 async def begin(
-    session: AsyncSession, body: RentalCreate, *, account_id: AccountId, vault: Vault, actor: str, at: datetime
+    session: AsyncSession, body: RentalCreate, *, principal: Principal, vault: Vault, at: datetime
 ) -> tuple[Requested, Ask]:
     """Begin the rental that a caller wishes for. Reads come first: the wallet is locked last and shortest.
 
     Raises:
-        UnknownFamily, UnknownReference: the body names what there is not.
+        UnknownFamily, UnknownReference, UnknownTeam: the body names what there is not.
         NoMatchingListings, QuoteExpired, PriceChanged: there is nothing to rent.
+        PolicyViolation, BudgetExceeded, ProvisioningPaused, KeyLimitExceeded: a policy says no.
         InsufficientBalance, WalletLocked: there is no money for it.
     """
-    rental_id = RentalId.new()
+    rental_id, account_id = RentalId.new(), principal.account_id
+    rules = await policies.terms_for(session, policies.Spender.of(principal, body.team_id))
     launch = await _launch(session, body, account_id=account_id)
     keys = await _keys(session, body, account_id=account_id)
+    chosen: Chosen | None = None
     if body.quote_id is None:
         wanted = wanted_of(body, disk_gb=launch.disk_gb)
-        chosen = await _first_choice(session, body, wanted, at=at)
     else:
         chosen, wanted = await _quoted(session, body.quote_id, account_id=account_id, rental_id=rental_id, at=at)
         launch = replace(launch, disk_gb=wanted.disk_gb)
+    allowed = policies.narrow(rules.policies, wanted)
     ask = Ask(
-        wanted=wanted,
+        wanted=allowed,
         launch=launch,
         name=body.name,
         tags=body.tags,
         ssh_keys=keys,
-        max_duration_seconds=body.max_duration_seconds,
+        max_duration_seconds=body.max_duration_seconds or policies.longest(rules.policies),
         max_spend=body.max_spend,
         wait_seconds=body.wait_seconds,
+        rules=rules,
     )
-    made = await request(
-        session, ask, account_id=account_id, rental_id=rental_id, quoted=chosen, vault=vault, actor=actor, at=at
-    )
+    try:
+        chosen = chosen or await _first_choice(session, body, allowed, at=at)
+        made = await request(
+            session,
+            ask,
+            account_id=account_id,
+            rental_id=rental_id,
+            quoted=chosen,
+            vault=vault,
+            actor=principal.actor,
+            at=at,
+        )
+    except NoMatchingListings:
+        raise await _none_left(session, wanted, allowed, at=at) from None
     return made, ask
 
 
 async def new_quote(
-    session: AsyncSession, body: QuoteCreate, *, account_id: AccountId, at: datetime
+    session: AsyncSession, body: QuoteCreate, *, principal: Principal, at: datetime
 ) -> tuple[QuoteRow, list[Chosen]]:
-    """Lock the best listing for a wish, with those that would be tried after it.
+    """Lock the best listing for a wish, with those that would be tried after it, as far as every policy allows.
 
     Raises:
-        UnknownFamily, UnknownReference: the body names what there is not.
+        UnknownFamily, UnknownReference, UnknownTeam: the body names what there is not.
         NoMatchingListings: nothing on offer fits.
+        PolicyViolation: nothing that is named is allowed.
     """
+    account_id = principal.account_id
+    rules = await policies.terms_for(session, policies.Spender.of(principal, body.team_id))
     launch = await launch_of(session, body.template or DEFAULT_TEMPLATE, account_id=account_id)
     wanted = wanted_of(body, disk_gb=body.disk_gb or launch.disk_gb)
-    for choice in _in_order(body, wanted):
+    allowed = policies.narrow(rules.policies, wanted)
+    for choice in _in_order(body, allowed):
         try:
             row, chosen = await quote(session, account_id=account_id, wanted=choice, at=at)
         except NoMatchingListings:
             continue
-        row.wanted = stored_wanted(wanted)  # a fall-through may use every family that was named
+        row.wanted = stored_wanted(allowed)  # a fall-through may use every family that was named
         return row, chosen
-    raise NoMatchingListings
+    raise await _none_left(session, wanted, allowed, at=at)
 
 
 def wanted_of(wishes: ListingWishes, *, disk_gb: int) -> catalog.Wanted:
@@ -102,6 +123,15 @@ def wanted_of(wishes: ListingWishes, *, disk_gb: int) -> catalog.Wanted:
         cuda_min=wishes.cuda_min,
         security_tier=wishes.security_tier,
     )
+
+
+async def _none_left(
+    session: AsyncSession, wanted: catalog.Wanted, allowed: catalog.Wanted, *, at: datetime
+) -> NoMatchingListings:
+    """Return the error that tells whether it is the policies that nothing on offer fits."""
+    if allowed != wanted and await catalog.cheapest(session, wanted, at=at, limit=1):
+        return NoMatchingListings(NONE_ALLOWED)
+    return NoMatchingListings()
 
 
 def _slug(name: str) -> str:

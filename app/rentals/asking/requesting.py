@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import audit, catalog, wallet
+from app import audit, catalog, policies, wallet
 from app.kit.db import driver
 from app.kit.ids import AccountId, EventId, QuoteId, RentalId
 from app.kit.leases import bucket_of
@@ -99,14 +99,19 @@ async def request(
     at: datetime,
     provisioning_seconds: int = 900,
 ) -> Requested:
-    """Begin a rental: choose the cheapest match (or the quoted one), hold an hour, write the row for placement.
+    """Begin a rental: choose the cheapest match (or the quoted one), ask the policies, hold an hour, write the row.
 
     Where nothing fits and the caller waits, an hour at the highest price is held, and the row is for the waitlist.
 
     Raises:
         NoMatchingListings: nothing on offer fits, and the caller does not wait.
+        PolicyViolation, BudgetExceeded, ProvisioningPaused, KeyLimitExceeded: a policy says no; nothing was written.
         InsufficientBalance, WalletLocked: of the wallet; nothing was written.
     """
+    rules = ask.rules
+    if rules is None:
+        rules = await policies.terms_for(session, policies.Spender(account_id))
+        ask = replace(ask, wanted=policies.narrow(rules.policies, ask.wanted))
     chosen, queued_until = quoted, None
     try:
         chosen = chosen or await _cheapest(session, ask.wanted, at=at)
@@ -115,6 +120,8 @@ async def request(
             raise
         chosen, queued_until = wished(ask.wanted), at + timedelta(seconds=ask.wait_seconds)
     rate = chosen.all_in_micros_per_hour
+    held = rate if ask.max_spend is None else min(rate, ask.max_spend)
+    await policies.admit(session, rules, _wish(ask, chosen, reserve=held), rental_id=rental_id, at=at)
     await wallet.hold(
         session,
         account_id=account_id,
@@ -124,18 +131,17 @@ async def request(
         actor=actor,
         max_spend=ask.max_spend,
     )
-    held = rate if ask.max_spend is None else min(rate, ask.max_spend)
     made = Requested(rental_id, chosen, rate, held, at, queued_until)
     await _insert(
         session,
         ask,
         made,
-        account_id=account_id,
+        spender=rules.spender,
         sealed_env=_seal(vault, ask.launch.env, account_id=account_id, rental_id=rental_id),
         actor=actor,
         deadline_at=at + timedelta(seconds=provisioning_seconds),
     )
-    await audit.write(session, _created(ask, made, account_id=account_id, actor=actor))
+    await audit.write(session, _created(ask, made, spender=rules.spender, actor=actor))
     return made
 
 
@@ -158,6 +164,20 @@ async def _cheapest(session: AsyncSession, wanted: catalog.Wanted, *, at: dateti
     return Chosen.of(matches[0])
 
 
+def _wish(ask: Ask, chosen: Chosen, *, reserve: int) -> policies.Wish:
+    return policies.Wish(
+        reserve=reserve,
+        gpu_count=chosen.gpu_count,
+        family=chosen.family or None,
+        provider=chosen.provider or None,
+        region_id=chosen.region_id or None,
+        country=chosen.country,
+        price_micros_per_hour=chosen.all_in_micros_per_hour,
+        reliability_ppm=chosen.reliability_ppm,
+        max_duration_seconds=ask.max_duration_seconds,
+    )
+
+
 def _cell(account_id: str, rental_id: str) -> str:
     return f"rentals|sealed_env|{account_id}|{rental_id}"
 
@@ -166,7 +186,7 @@ def _seal(vault: Vault, env: Mapping[str, str], *, account_id: AccountId, rental
     return vault.seal(json.dumps(dict(env)), cell=_cell(account_id, rental_id)) if env else None
 
 
-def _created(ask: Ask, made: Requested, *, account_id: AccountId, actor: str) -> audit.Entry:
+def _created(ask: Ask, made: Requested, *, spender: policies.Spender, actor: str) -> audit.Entry:
     chosen = made.chosen
     told = {
         "name": ask.name,
@@ -183,7 +203,15 @@ def _created(ask: Ask, made: Requested, *, account_id: AccountId, actor: str) ->
         "ssh_key_ids": [key["id"] for key in ask.ssh_keys if key["id"]],
         "tags": dict(ask.tags),
     }
-    return audit.Entry(account_id, "rental.created", made.rental_id, made.at, actor=actor, details={"after": told})
+    return audit.Entry(
+        spender.account_id,
+        "rental.created",
+        made.rental_id,
+        made.at,
+        actor=actor,
+        team_id=spender.team_id,
+        details={"after": told},
+    )
 
 
 async def _insert(
@@ -191,7 +219,7 @@ async def _insert(
     ask: Ask,
     made: Requested,
     *,
-    account_id: AccountId,
+    spender: policies.Spender,
     sealed_env: bytes | None,
     actor: str,
     deadline_at: datetime,
@@ -205,9 +233,9 @@ async def _insert(
     }
     await driver(session).execute(
         queries.INSERT_RENTAL,
-        account_id,
+        spender.account_id,
         made.rental_id,
-        bucket_of(account_id),
+        bucket_of(spender.account_id),
         ask.name,
         json.dumps(dict(ask.tags)),
         actor,
@@ -227,4 +255,7 @@ async def _insert(
         stage,
         made.queued_until or made.at,
         made.queued_until,
+        spender.team_id,
+        spender.key_id,
+        spender.user_id,
     )

@@ -196,6 +196,11 @@ class Rental(Wire):
     cost: Cost
     limits: Limits
     created_by: str
+    """The key that made it, or the person."""
+    team_id: str | None
+    """The team whose it is; null for the account's own."""
+    user_id: str | None
+    """The person who made it, or the key that did."""
     tags: dict[str, str]
     attempts: list[Attempt]
     failure: Failure | None

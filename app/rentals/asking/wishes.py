@@ -13,6 +13,7 @@ from app.machines import environment_file
 from app.rentals.asking.interruption_wishes import InterruptionWishes, Script
 from app.rentals.asking.probing import Probe
 from app.rentals.asking.schemas import RentalStatus
+from app.rentals.asking.team_wishes import TeamName, TeamWish
 from app.web import Page
 from app.web.schemas import DecimalIn, Lines, Name, PositiveMoneyIn, Text, Wire
 
@@ -99,7 +100,7 @@ class ListingWishes(Wire):
     """This tier or a stronger one."""
 
 
-class QuoteCreate(ListingWishes):
+class QuoteCreate(TeamWish, ListingWishes):
     """A wish for a quote."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"family": "rtx-4090", "disk_gb": 50}]})
@@ -113,7 +114,7 @@ class QuoteCreate(ListingWishes):
         return self
 
 
-class RentalCreate(InterruptionWishes, ListingWishes):
+class RentalCreate(TeamWish, InterruptionWishes, ListingWishes):
     """A wish for a rental: a quote's id, or what the listing must have; and what runs on it."""
 
     model_config = ConfigDict(
@@ -264,6 +265,7 @@ class RentalPage(Page):
     ]
     family: Annotated[str | None, Field(min_length=1, max_length=64)] = None
     tag: Annotated[str | None, Field(min_length=1, max_length=321, description="A tag's name, or `name:value`.")] = None
+    team_id: TeamName | None = None
 
 
 class SshKeyPage(Page):

@@ -9,12 +9,13 @@ Nothing is billed until the machine has passed its check again.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import wallet
+from app import policies, tenancy, wallet
 from app.kit.errors import InvalidState, NotFound
 from app.kit.ids import AccountId, RentalId
 from app.kit.reconcile import Round
@@ -35,6 +36,7 @@ from app.rentals.fencing import held_rental, look_again
 from app.rentals.models import AttemptRow, RentalRow
 from app.rentals.placing.booting import address_of
 from app.rentals.placing.giving_up import abandon
+from app.rentals.placing.last_look import give_back_lost_disk
 from app.rentals.placing.power import LOST, OFF
 from app.rentals.runs import end_run
 from app.rentals.states import Stage, Status, move
@@ -56,6 +58,7 @@ async def resume(
         InvalidState: it does not hibernate.
         InsufficientBalance: an hour is not available; it hibernates on.
         WalletLocked: of the wallet; it hibernates on.
+        BudgetExceeded, ProvisioningPaused, KeyLimitExceeded: a policy says no; it hibernates on.
     """
     await wallet.lock(session, account_id=account_id)
     rental = await queries.lock_rental(session, account_id=account_id, rental_id=rental_id)
@@ -67,6 +70,7 @@ async def resume(
     if rental.status != Status.HIBERNATED or attempt is None:
         raise InvalidState("Only a hibernated rental can be resumed.")
     await wallet.pause(session, account_id=account_id, rental_id=rental_id, at=at)
+    await _allow(session, rental, at=at)
     await wallet.change_rate(session, account_id=account_id, rental_id=rental_id, rate=rental.rate, at=at)
     await end_run(session, rental, at=at, because="resumed")
     attempt.status, attempt.resuming_at = "resuming", at
@@ -76,17 +80,36 @@ async def resume(
     return rental
 
 
+async def _allow(session: AsyncSession, rental: RentalRow, *, at: datetime) -> None:
+    """Ask the policies of those for whom it runs for an hour at its own rate, less what it holds while it is off."""
+    account_id, rental_id = AccountId(rental.account_id), RentalId(rental.id)
+    spender = await policies.find_spender(session, account_id=account_id, rental_id=rental_id)
+    if spender is None:
+        return
+    if spender.key_id is not None:
+        limits = await tenancy.key_limits(session, account_id=account_id, key_ids=[spender.key_id])
+        spender = replace(spender, limit=limits.get(spender.key_id))
+    hold = (await wallet.find_holds(session, account_id=account_id, rental_ids=[rental_id]))[rental_id]
+    wish = policies.Wish(reserve=max(0, rental.rate - hold.meter.held), instances=0)
+    rules = await policies.standing_terms_for(session, spender)
+    await policies.require(session, rules, wish, at=at)
+
+
 async def wake(tools: Tools, this: Round, rental: RentalRow, attempt: AttemptRow) -> str:
     """Take a machine that is to be woken one step further, or leave it for another."""
     is_late = _is_late(tools, attempt)
     try:
         machine = await _ask(tools.providers[attempt.provider], attempt, asks=not is_late)
     except ProviderError as error:
+        if isinstance(error, Gone):
+            await give_back_lost_disk(tools, this, attempt)
         if is_late or isinstance(error, _HOPELESS):
             return await _elsewhere(tools, this, rental, attempt, error.message)
         raise
     if machine.status is MachineStatus.RUNNING and machine.connection is not None:
         return await _awake(tools, this, rental, attempt, machine)
+    if machine.status in LOST:
+        await give_back_lost_disk(tools, this, attempt)
     if is_late or machine.status in LOST:
         return await _elsewhere(tools, this, rental, attempt, machine.status_message)
     pause = timedelta(seconds=tools.limits_for(attempt.provider).poll_seconds)

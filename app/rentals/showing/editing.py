@@ -7,30 +7,32 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import audit
+from app import audit, policies
 from app.events import Event, record
 from app.kit.clock import whole_seconds
 from app.kit.errors import InvalidState, NotFound
-from app.kit.ids import AccountId
+from app.kit.ids import AccountId, RentalId
 from app.rentals import queries
 from app.rentals.asking.wishes import KEYS_MAX, YEAR_SECONDS, RentalUpdate
 from app.rentals.models import RentalRow, SshKeyRow
+from app.rentals.showing.reach import sees
 from app.rentals.showing.views import known_id
 from app.rentals.states import TERMINAL, Status
+from app.web import Principal
 from app.web.acts import changed_nothing
 from app.web.errors import ValidationFailed
 
 _BEFORE_THE_END = frozenset(Status) - TERMINAL - {Status.STOPPING}
 
 
-async def lock(session: AsyncSession, rental_id: str, *, account_id: AccountId) -> RentalRow:
+async def lock(session: AsyncSession, rental_id: str, *, principal: Principal) -> RentalRow:
     """Return a rental under its row lock.
 
     Raises:
-        NotFound: this account has no such rental.
+        NotFound: there is no such rental within the caller's reach.
     """
-    row = await queries.lock_rental(session, account_id=account_id, rental_id=known_id(rental_id))
-    if row is None:
+    row = await queries.lock_rental(session, account_id=principal.account_id, rental_id=known_id(rental_id))
+    if row is None or not sees(principal, row):
         raise NotFound("There is no such rental.")
     return row
 
@@ -41,9 +43,11 @@ async def update(session: AsyncSession, row: RentalRow, body: RentalUpdate, *, a
     Raises:
         InvalidState: a limit is set on a rental that is over.
         ValidationFailed: the new limit lies in the past.
+        PolicyViolation: the limit is beyond what a policy allows.
     """
     named, before = body.model_fields_set, _editable(row)
     if "max_duration_seconds" in named:
+        await _allow_duration(session, row, body.max_duration_seconds)
         _limit(row, body.max_duration_seconds, at=at)
     if "name" in named:
         row.name = body.name
@@ -65,6 +69,7 @@ async def extend(session: AsyncSession, row: RentalRow, seconds: int, *, actor: 
     longer = row.max_duration_seconds + seconds
     if longer > YEAR_SECONDS:
         raise _refused("/seconds", f"would take max_duration_seconds beyond {YEAR_SECONDS}")
+    await _allow_duration(session, row, longer)
     before = _editable(row)
     row.max_duration_seconds, row.stop_at = longer, row.stop_at + timedelta(seconds=seconds)
     await _changed(session, row, "rental.extended", {"seconds": seconds}, actor=actor, at=at)
@@ -129,6 +134,15 @@ def _limit(row: RentalRow, seconds: int | None, *, at: datetime) -> None:
     if row.run_since is not None:
         row.stop_at = None if seconds is None else row.run_since + timedelta(seconds=seconds - row.ran_seconds)
     row.max_duration_seconds = seconds
+
+
+async def _allow_duration(session: AsyncSession, row: RentalRow, seconds: int | None) -> None:
+    """Pass when every policy of those for whom the rental runs allows so long; None is for ever."""
+    account_id, rental_id = AccountId(row.account_id), RentalId(row.id)
+    spender = await policies.find_spender(session, account_id=account_id, rental_id=rental_id)
+    if spender is not None:
+        rules = await policies.standing_terms_for(session, spender)
+        policies.require_duration(rules.policies, seconds)
 
 
 def _require_before_the_end(row: RentalRow) -> None:

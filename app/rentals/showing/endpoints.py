@@ -10,6 +10,7 @@ from app import catalog
 from app.catalog import UnknownFamily
 from app.kit.errors import InvalidState, NotFound
 from app.machines import MalformedKey, WeakKey
+from app.policies import POLICY_ERRORS, PolicyViolation, UnknownTeam
 from app.rentals import queries
 from app.rentals.asking.composing import begin
 from app.rentals.asking.schemas import Rental
@@ -26,6 +27,7 @@ from app.rentals.showing import (
     record_endpoints,
     template_endpoints,
 )
+from app.rentals.showing.reach import require_reach, seen_by
 from app.rentals.showing.views import Seen, get_seen, known_id, new_rental_view, rental_view, see
 from app.rentals.states import Status
 from app.wallet import InsufficientBalance, WalletLocked, asking_after
@@ -67,7 +69,7 @@ Reading = Annotated[Work, Depends(working("rentals:read"), scope="function")]
 Writing = Annotated[Work, Depends(working("rentals:write"), scope="function")]
 _IDEMPOTENT = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
 _LOOK_AGAIN = {"Retry-After": "2"}
-_NAMED = (UnknownFamily, UnknownReference, WeakKey, MalformedKey)
+_NAMED = (UnknownFamily, UnknownReference, UnknownTeam, WeakKey, MalformedKey)
 
 
 @router.post(
@@ -76,7 +78,14 @@ _NAMED = (UnknownFamily, UnknownReference, WeakKey, MalformedKey)
     response_model=Rental,
     operation_id="create_rental",
     responses=responses_for(
-        NoMatchingListings, QuoteExpired, PriceChanged, InsufficientBalance, WalletLocked, *_NAMED, *_IDEMPOTENT
+        NoMatchingListings,
+        QuoteExpired,
+        PriceChanged,
+        InsufficientBalance,
+        WalletLocked,
+        *POLICY_ERRORS,
+        *_NAMED,
+        *_IDEMPOTENT,
     ),
 )
 async def create(body: RentalCreate, work: Writing, request: Request) -> Response:
@@ -86,20 +95,20 @@ async def create(body: RentalCreate, work: Writing, request: Request) -> Respons
     is placed, in the order of creation, once something comes up.
 
     The answer comes before there is a machine; follow `Location`, or the rental's events, until it is `running`.
-    Where there is too little money, `auto_topup` in the error says whether the card was asked for more.
+    Where there is too little money, `auto_topup` in the error says whether the card was asked for more. Where a policy
+    says no, `reason` and `binding_limit` say which limit of whom it is.
     """
 
     async def run() -> Answer:
         made, ask = await begin(
             work.session,
             body,
-            account_id=work.account_id,
+            principal=work.principal,
             vault=state_of(request).vault,
-            actor=work.principal.actor,
             at=work.at,
         )
         headers = {"Location": f"/v1/rentals/{made.rental_id}", "ETag": etag(made.rental_id, 1), **_LOOK_AGAIN}
-        return Answer(new_rental_view(made, ask, created_by=work.principal.actor), headers)
+        return Answer(new_rental_view(made, ask, principal=work.principal), headers)
 
     try:
         return await replay_or_run(work, request, status=202, run=run)
@@ -123,6 +132,8 @@ async def list_all(page: Annotated[RentalPage, Query()], work: Reading) -> Respo
         statuses=page.status,
         family=_slug(page.family),
         tag=page.tag,
+        team_id=page.team_id,
+        seen=seen_by(work.principal),
         before=None if after is None else str(after[0]),
         limit=page.limit + 1,
     )
@@ -137,14 +148,14 @@ async def list_all(page: Annotated[RentalPage, Query()], work: Reading) -> Respo
 @router.get("/{rental_id}", response_model=Rental, operation_id="get_rental", responses=responses_for(NotFound))
 async def get_one(rental_id: str, work: Reading) -> Response:
     """Return one rental, its cost live at this moment."""
-    return _shown(await get_seen(work.session, rental_id, account_id=work.account_id), work)
+    return _shown(await get_seen(work.session, rental_id, principal=work.principal), work)
 
 
 @router.patch(
     "/{rental_id}",
     response_model=Rental,
     operation_id="update_rental",
-    responses=responses_for(NotFound, InvalidState, EtagMismatch, ValidationFailed),
+    responses=responses_for(NotFound, InvalidState, EtagMismatch, ValidationFailed, PolicyViolation),
 )
 async def update(rental_id: str, body: RentalUpdate, work: Writing, request: Request) -> Response:
     """Change a rental's name, tags or longest duration; what is not named stays, `null` clears."""
@@ -182,13 +193,13 @@ async def stop_one(rental_id: str, work: Writing) -> Response:
     "/{rental_id}/extend",
     response_model=Rental,
     operation_id="extend_rental",
-    responses=responses_for(NotFound, InvalidState, ValidationFailed, *_IDEMPOTENT),
+    responses=responses_for(NotFound, InvalidState, ValidationFailed, PolicyViolation, *_IDEMPOTENT),
 )
 async def extend(rental_id: str, body: RentalExtend, work: Writing, request: Request) -> Response:
     """Move the end of a running rental that has a longest duration."""
 
     async def run() -> Answer:
-        row = await editing.lock(work.session, rental_id, account_id=work.account_id)
+        row = await editing.lock(work.session, rental_id, principal=work.principal)
         await editing.extend(work.session, row, body.seconds, actor=work.principal.actor, at=work.at)
         [seen] = await see(work.session, [row], account_id=work.account_id)
         return Answer(rental_view(seen, at=work.at), {"ETag": seen.etag})
@@ -205,7 +216,7 @@ async def extend(rental_id: str, body: RentalExtend, work: Writing, request: Req
 )
 async def report(rental_id: str, body: RentalReport, work: Writing) -> Response:
     """Say that a running rental's machine is bad. It stands in the rental's events, and the host is looked at."""
-    row = await editing.lock(work.session, rental_id, account_id=work.account_id)
+    row = await editing.lock(work.session, rental_id, principal=work.principal)
     await editing.report(work.session, row, body.reason, actor=work.principal.actor, at=work.at)
     return await _changed(row, work, status=202)
 
@@ -240,12 +251,13 @@ async def remove_key(rental_id: str, key_id: str, work: Writing, request: Reques
 
 
 async def _locked(rental_id: str, work: Work, request: Request) -> RentalRow:
-    row = await editing.lock(work.session, rental_id, account_id=work.account_id)
+    row = await editing.lock(work.session, rental_id, principal=work.principal)
     check_match(request, etag(row.id, row.version))
     return row
 
 
 async def _stop(rental_id: str, work: Work) -> Response:
+    await require_reach(work.session, known_id(rental_id), work.principal)
     row = await stop(
         work.session,
         account_id=work.account_id,

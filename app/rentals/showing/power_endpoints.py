@@ -8,10 +8,12 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from app.kit.errors import InvalidState, NotFound
+from app.policies import POLICY_ERRORS
 from app.rentals.asking.schemas import Rental
 from app.rentals.keeping.hibernating import hibernate
 from app.rentals.models import RentalRow
 from app.rentals.placing.resuming import resume
+from app.rentals.showing.reach import require_reach
 from app.rentals.showing.views import known_id, rental_view, see
 from app.wallet import InsufficientBalance, WalletLocked, asking_after
 from app.web import Answer, Work, new_router, replay_or_run, responses_for, working
@@ -43,7 +45,7 @@ async def hibernate_one(rental_id: str, work: Writing, request: Request) -> Resp
     status_code=202,
     response_model=Rental,
     operation_id="resume_rental",
-    responses=responses_for(NotFound, InvalidState, InsufficientBalance, WalletLocked, *_IDEMPOTENT),
+    responses=responses_for(NotFound, InvalidState, InsufficientBalance, WalletLocked, *POLICY_ERRORS, *_IDEMPOTENT),
 )
 async def resume_one(rental_id: str, work: Writing, request: Request) -> Response:
     """Run a hibernated rental again: an hour at its own rate is reserved, billing begins once the GPU is checked again.
@@ -60,6 +62,7 @@ async def resume_one(rental_id: str, work: Writing, request: Request) -> Respons
 
 async def _done(deed: Callable[..., Awaitable[RentalRow]], rental_id: str, work: Work, request: Request) -> Response:
     async def run() -> Answer:
+        await require_reach(work.session, known_id(rental_id), work.principal)
         row = await deed(
             work.session,
             account_id=work.account_id,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Request, Response
 
 from app.catalog import UnknownFamily
+from app.policies import PolicyViolation, UnknownTeam
 from app.rentals.asking.asking import Chosen
 from app.rentals.asking.composing import new_quote
 from app.rentals.asking.schemas import Rate, Region
@@ -83,6 +84,8 @@ class Quote(Wire):
         NoMatchingListings,
         UnknownFamily,
         UnknownReference,
+        UnknownTeam,
+        PolicyViolation,
         IdempotencyKeyMissing,
         IdempotencyInProgress,
         IdempotencyMismatch,
@@ -92,7 +95,7 @@ async def create(body: QuoteCreate, work: Writing, request: Request) -> Response
     """Lock the cheapest listing that fits, and its price, for 60 seconds. Nothing is reserved yet."""
 
     async def run() -> Answer:
-        row, chosen = await new_quote(work.session, body, account_id=work.account_id, at=work.at)
+        row, chosen = await new_quote(work.session, body, principal=work.principal, at=work.at)
         return Answer(Quote.of(row, chosen))
 
     return await replay_or_run(work, request, status=201, run=run)

@@ -67,14 +67,14 @@ async def events(rental_id: str, page: Annotated[EventPage, Query()], caller: Ca
     if not streams and (position := state.cursors.open(page, account_id=account_id, at=at)) is not None:
         after = int(position[0])
     async with state.db.begin(account_id) as session:
-        await get_row(session, known, account_id=account_id)
+        row = await get_row(session, known, principal=caller)
         if not streams:
             rows = await list_events(
                 session, account_id=account_id, subject=known, after_seq=after, limit=page.limit + 1
             )
     if streams:
         STREAMS.require_room(account_id)
-        told = stream(state, Listener.of(request, caller), known, after_seq=after)
+        told = stream(state, Listener.of(request, caller, row), known, after_seq=after)
         return StreamingResponse(told, media_type=MEDIA_TYPE, headers=_STREAM_HEADERS)
     return answer(
         list_answer(
@@ -89,7 +89,7 @@ async def events(rental_id: str, page: Annotated[EventPage, Query()], caller: Ca
 @router.get("/{rental_id}/logs", response_model=Log, operation_id="get_rental_logs", responses=responses_for(NotFound))
 async def logs(rental_id: str, query: Annotated[LogQuery, Query()], work: Reading) -> Response:
     """Return the startup script's output from an offset on; ask again from `next_offset` until `complete`."""
-    row = await get_row(work.session, rental_id, account_id=work.account_id)
+    row = await get_row(work.session, rental_id, principal=work.principal)
     pieces = await queries.list_logs(
         work.session,
         account_id=work.account_id,
@@ -119,7 +119,7 @@ async def logs(rental_id: str, query: Annotated[LogQuery, Query()], work: Readin
 )
 async def attempts(rental_id: str, work: Reading) -> Response:
     """Return the listings on which the rental was tried, in order, and what came of each."""
-    row = await get_row(work.session, rental_id, account_id=work.account_id)
+    row = await get_row(work.session, rental_id, principal=work.principal)
     rows = await queries.list_attempts(work.session, account_id=work.account_id, rental_ids=[row.id])
     return answer(ListAnswer(data=[Attempt.of(attempt) for attempt in rows], has_more=False))
 
@@ -129,7 +129,7 @@ async def attempts(rental_id: str, work: Reading) -> Response:
 )
 async def meter(rental_id: str, work: Reading) -> Response:
     """Return what the rental costs at this very second."""
-    row = await get_row(work.session, rental_id, account_id=work.account_id)
+    row = await get_row(work.session, rental_id, principal=work.principal)
     known = known_id(rental_id)
     holds = await wallet.find_holds(work.session, account_id=work.account_id, rental_ids=[known])
     return answer(meter_view(row, holds[known], at=work.at))
@@ -143,5 +143,5 @@ async def meter(rental_id: str, work: Reading) -> Response:
 )
 async def receipt(rental_id: str, query: Annotated[ReceiptQuery, Query()], work: Reading) -> Response:
     """Return a settled rental's receipt: every movement of the ledger for it, and their sums."""
-    seen = await get_seen(work.session, rental_id, account_id=work.account_id)
+    seen = await get_seen(work.session, rental_id, principal=work.principal)
     return answer(await receipt_of(work.session, seen, query, account_id=work.account_id))

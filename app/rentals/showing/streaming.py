@@ -21,6 +21,8 @@ from app.kit.errors import AppError
 from app.kit.ids import RentalId
 from app.kit.money import dollars
 from app.rentals import queries
+from app.rentals.models import RentalRow
+from app.rentals.showing.reach import sees
 from app.rentals.states import TERMINAL
 from app.web import AppState, Principal, Proof
 from app.web.errors import RateLimited, ValidationFailed
@@ -64,23 +66,26 @@ class RentalEvent(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who listens, and with what it proves again and again that it may."""
+    """Who listens to what, and with what it proves again and again that it may."""
 
     caller: Principal
     proof: Proof
+    rental: RentalRow
+    """As it was when the stream began: whose it is never changes."""
 
     @classmethod
-    def of(cls, request: Request, caller: Principal) -> Listener:
-        """Return the listener of a request whose caller is known."""
-        return cls(caller, Proof.of(request))
+    def of(cls, request: Request, caller: Principal, rental: RentalRow) -> Listener:
+        """Return the listener of a request whose caller is known and sees the rental."""
+        return cls(caller, Proof.of(request), rental)
 
     async def may_still_listen(self, state: AppState) -> bool:
-        """Say whether the key or the session still opens, for the same account and with its scope."""
+        """Say whether the key or the session still opens, for the same account, with its scope and within its reach."""
         try:
             now = await self.proof.caller(state, at=state.clock.now())
         except AppError:
             return False
-        return now.account_id == self.caller.account_id and now.may("rentals:read")
+        is_same = now.account_id == self.caller.account_id
+        return is_same and now.may("rentals:read") and sees(now, self.rental)
 
 
 class Streams:

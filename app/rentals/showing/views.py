@@ -30,9 +30,10 @@ from app.rentals.asking.schemas import (
     Ssh,
 )
 from app.rentals.models import ALIVE, AttemptRow, RentalRow
+from app.rentals.showing.reach import sees
 from app.rentals.states import ACTIONS, Stage, Status
 from app.wallet import HoldView
-from app.web import etag
+from app.web import Principal, etag
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +68,24 @@ async def see(session: AsyncSession, rows: Sequence[RentalRow], *, account_id: A
     return [Seen(row, holds[RentalId(row.id)], attempts[row.id]) for row in rows]
 
 
-async def get_seen(session: AsyncSession, rental_id: str, *, account_id: AccountId) -> Seen:
+async def get_seen(session: AsyncSession, rental_id: str, *, principal: Principal) -> Seen:
     """Return one rental with all it is shown from.
 
     Raises:
-        NotFound: this account has no such rental.
+        NotFound: there is no such rental within the caller's reach.
     """
-    row = await get_row(session, rental_id, account_id=account_id)
-    return (await see(session, [row], account_id=account_id))[0]
+    row = await get_row(session, rental_id, principal=principal)
+    return (await see(session, [row], account_id=principal.account_id))[0]
 
 
-async def get_row(session: AsyncSession, rental_id: str, *, account_id: AccountId) -> RentalRow:
+async def get_row(session: AsyncSession, rental_id: str, *, principal: Principal) -> RentalRow:
     """Return a rental's row.
 
     Raises:
-        NotFound: this account has no such rental.
+        NotFound: there is no such rental within the caller's reach.
     """
-    row = await queries.find_rental(session, account_id=account_id, rental_id=known_id(rental_id))
-    if row is None:
+    row = await queries.find_rental(session, account_id=principal.account_id, rental_id=known_id(rental_id))
+    if row is None or not sees(principal, row):
         raise NotFound("There is no such rental.")
     return row
 
@@ -138,6 +139,8 @@ def rental_view(seen: Seen, *, at: datetime) -> Rental:
         ),
         limits=Limits(max_duration_seconds=row.max_duration_seconds, max_spend=meter.max_spend, stop_at=row.stop_at),
         created_by=row.created_by,
+        team_id=row.team_id,
+        user_id=row.user_id,
         tags=row.tags,
         attempts=[Attempt.of(attempt) for attempt in seen.attempts],
         failure=None if row.failure is None else Failure(**row.failure),
@@ -150,7 +153,7 @@ def rental_view(seen: Seen, *, at: datetime) -> Rental:
     )
 
 
-def new_rental_view(made: Requested, ask: Ask, *, created_by: str) -> Rental:
+def new_rental_view(made: Requested, ask: Ask, *, principal: Principal) -> Rental:
     """Return a rental that was just written, from what is known of it: nothing is read again."""
     return Rental(
         id=made.rental_id,
@@ -171,7 +174,9 @@ def new_rental_view(made: Requested, ask: Ask, *, created_by: str) -> Rental:
         reserve=Reserve(held=made.held, remaining=made.held, funded_until=None),
         cost=Cost(billed_seconds=0, charged=0, accrued=0, refunded=0),
         limits=Limits(max_duration_seconds=ask.max_duration_seconds, max_spend=ask.max_spend, stop_at=None),
-        created_by=created_by,
+        created_by=principal.actor,
+        team_id=None if ask.rules is None else ask.rules.spender.team_id,
+        user_id=principal.user_id,
         tags=dict(ask.tags),
         attempts=[],
         failure=None,

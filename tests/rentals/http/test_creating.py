@@ -11,7 +11,7 @@ SHAPE = {
     "id", "object", "name", "status", "stage", "status_reason", "family", "gpu_count", "region", "provider", "spot",
     "template", "image", "disk_gb", "ports", "env_names", "ssh", "endpoints", "rate", "reserve", "cost", "limits",
     "checkpoint_uri", "interruptions", "interrupted_at", "hibernated_at", "disk_lost", "queued_until",
-    "created_by", "tags", "attempts", "failure", "end_reason", "actions", "created_at", "running_at", "ended_at",
+    "created_by", "team_id", "user_id", "tags", "attempts", "failure", "end_reason", "actions", "created_at", "running_at", "ended_at",
     "settled_at",
 }  # fmt: skip
 
