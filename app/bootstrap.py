@@ -21,8 +21,12 @@ from app.mail import LogOutlet, Mailbox, Outlet, Smtp
 from app.rentals.tools import PlatformKey, Tools
 from app.settings import Settings, SettingsError
 from app.tenancy import Authenticator
+from app.tenancy.people import Sessions, Tokens
+from app.tenancy.people.github import Github
+from app.tenancy.people.signing_in import CALLBACK, SignIn
 from app.topups import LiveKeyError, Stripe, TopupTools
-from app.web import Cursors, Limiter
+from app.wallet import open_wallet
+from app.web import Cursors, Limiter, Site
 from app.web.principal import Authenticate
 
 
@@ -38,6 +42,8 @@ class ApiState:
     limiter: Limiter
     vault: Vault
     topups: TopupTools
+    sessions: Sessions | None = None
+    sign_in: SignIn | None = None
 
     @property
     def authenticate(self) -> Authenticate:
@@ -75,11 +81,13 @@ def new_api_state(settings: Settings) -> ApiState:
     """Return the API's state; connections are made when first needed.
 
     Raises:
-        SettingsError: no secret, no database, or a live key for a Stripe on this machine.
+        SettingsError: no secret, no database, half of what GitHub needs, or a live key for a Stripe on this machine.
     """
     secret = secret_of(settings)
     db = Database.connect(database_url(settings, API), role="api", pool_size=settings.api_connections_max)
     auth_db = Database.connect(database_url(settings, AUTH), role="auth", pool_size=settings.auth_connections_max)
+    tokens = Tokens(_derived(secret, "sessions"))
+    sessions = Sessions(auth_db, tokens, Site.at(_public_url(settings)))
     return ApiState(
         db=db,
         auth_db=auth_db,
@@ -93,6 +101,8 @@ def new_api_state(settings: Settings) -> ApiState:
         ),
         vault=Vault(secret),
         topups=_topup_tools(settings, db),
+        sessions=sessions,
+        sign_in=_sign_in(settings, sessions, tokens, db=db, auth_db=auth_db),
     )
 
 
@@ -175,12 +185,33 @@ def administrator_url(settings: Settings) -> str:
     return settings.database_url.get_secret_value()
 
 
+def _sign_in(
+    settings: Settings, sessions: Sessions, tokens: Tokens, *, db: Database, auth_db: Database
+) -> SignIn | None:
+    if settings.github_client_id is None and settings.github_client_secret is None:
+        return None
+    if settings.github_client_id is None or settings.github_client_secret is None:
+        raise SettingsError("GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET go together: set both, or neither.")
+    github = Github(
+        client_id=settings.github_client_id,
+        client_secret=settings.github_client_secret.get_secret_value(),
+        url=settings.github_url,
+        api_url=settings.github_api_url,
+        callback_url=f"{sessions.site.url}{CALLBACK}",
+    )
+    return SignIn(github, sessions, tokens, db=db, auth_db=auth_db, open_wallet=open_wallet)
+
+
+def _public_url(settings: Settings) -> str:
+    return settings.public_url or f"http://{settings.host}:{settings.port}"
+
+
 def _topup_tools(settings: Settings, db: Database) -> TopupTools:
     return TopupTools(
         db=db,
         stripe=_stripe(settings),
         clock=SystemClock(),
-        public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        public_url=_public_url(settings),
         deployment=_deployment(settings, secret_of(settings)),
     )
 

@@ -25,6 +25,8 @@ from app.rentals.showing import endpoints as rental_endpoints
 from app.settings import Settings, read_settings
 from app.statements import endpoints as statement_endpoints
 from app.tenancy import endpoints as tenancy_endpoints
+from app.tenancy.people import endpoints as sign_in_endpoints
+from app.tenancy.people import session_endpoints
 from app.topups.charging import endpoints as topup_endpoints
 from app.topups.events import endpoints as webhook_endpoints
 from app.topups.payments import endpoints as payment_endpoints
@@ -42,6 +44,8 @@ or creates takes an `Idempotency-Key`. Errors are problem details (RFC 9457) who
 
 ROUTERS = (
     *tenancy_endpoints.ROUTERS,
+    sign_in_endpoints.router,
+    session_endpoints.router,
     catalog_endpoints.router,
     wallet_endpoints.router,
     ledger_endpoints.router,

@@ -89,6 +89,12 @@ class Settings(BaseSettings):
 
     public_url: WebUrl | None = None
     """Where customers reach the API: what cards' pages return to. Without, the host and port."""
+    github_client_id: str | None = Field(default=None, validation_alias="GITHUB_CLIENT_ID")
+    """This service's OAuth app at GitHub; its callback is ``/v1/auth/github/callback`` below the public URL."""
+    github_client_secret: SecretStr | None = Field(default=None, validation_alias="GITHUB_CLIENT_SECRET")
+    """Goes with the id; without both nobody signs in, and keys alone open the API."""
+    github_url: WebUrl = Field(default="https://github.com", validation_alias="GITHUB_URL")
+    github_api_url: WebUrl = Field(default="https://api.github.com", validation_alias="GITHUB_API_URL")
     stripe_api_key: SecretStr | None = Field(default=None, validation_alias="STRIPE_API_KEY")
     """``sk_test_…`` or ``sk_live_…``; without it no card is taken."""
     stripe_url: WebUrl = Field(default="https://api.stripe.com", validation_alias="STRIPE_URL")

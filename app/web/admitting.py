@@ -13,7 +13,7 @@ from typing import Self
 from fastapi import Request
 from starlette.types import Scope
 
-from app.web.browsing import SESSION
+from app.web.browsing import SESSION, Site
 from app.web.errors import SignInNeeded, Unauthorized
 from app.web.exchange import exchange_of, state_of
 from app.web.origin import Origin, act_as
@@ -43,8 +43,8 @@ class Proof:
         address = address_of(request.scope)
         if brings_key(request.scope):
             return cls(_bearer(request.scope), None, address)
-        cookie, _ = _cookie(request)
-        return cls(None, cookie, address)
+        following = exchange_of(request.scope).session
+        return cls(None, following or _cookie(request)[0], address)
 
     async def caller(self, state: AppState, *, at: datetime) -> Principal:
         """Return whom this proves now. A session is not lengthened by it.
@@ -115,6 +115,18 @@ def _act_as(request: Request, actor: str, user_id: str | None, *, team_id: str |
     act_as(Origin(actor, user_id, exchange_of(request.scope).request_id, address_of(request.scope), team_id))
 
 
+def set_session(scope: Scope, site: Site, secret: str) -> None:
+    """Let the answer give the browser the secret by which its session is known from here on."""
+    exchange = exchange_of(scope)
+    exchange.session = secret
+    exchange.cookies = [site.cookie(SESSION, secret, seconds=SESSION_COOKIE_SECONDS)]
+
+
+def drop_session(scope: Scope, site: Site) -> None:
+    """Let the answer take the session's cookie from the browser."""
+    exchange_of(scope).cookies = [site.cookie(SESSION, "", seconds=0)]
+
+
 class _FailuresCounted:
     """Looks nothing up for an address that has failed too often, and counts when it fails once more."""
 
@@ -136,8 +148,7 @@ async def _signed_in(request: Request, at: datetime) -> SignedIn:
     sessions.site.check_sender(request.scope, token=person.csrf_token)
     successor = await sessions.keep(secret, at=at)
     if successor is not None:
-        cookie = sessions.site.cookie(SESSION, successor, seconds=SESSION_COOKIE_SECONDS)
-        exchange_of(request.scope).cookies.append(cookie)
+        set_session(request.scope, sessions.site, successor)
     return person
 
 

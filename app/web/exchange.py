@@ -22,7 +22,9 @@ class Exchange:
     request_id: str
     principal: Principal | None = None
     rate: RateHeaders | None = None
-    cookies: list[str] = field(default_factory=list)
+    session: str | None = field(default=None, repr=False)
+    """The secret by which the browser's session is known from here on."""
+    cookies: list[str] = field(default_factory=list, repr=False)
     """What the answer sets, whatever it says."""
     status: int = 0
     code: str | None = None

@@ -36,12 +36,20 @@ class RateHeaders:
 class Limiter:
     """Counts by the minute. One per process: the limits are per process too."""
 
-    def __init__(self, *, per_key: int = 600, per_account: int = 1200, failures_per_address: int = 60) -> None:
+    def __init__(
+        self,
+        *,
+        per_key: int = 600,
+        per_account: int = 1200,
+        failures_per_address: int = 60,
+        sign_ins_per_address: int = 30,
+    ) -> None:
         self._storage = Counters()
         self._strategy = FixedWindowRateLimiter(self._storage)
         self._per_key = _PerMinute(per_key)
         self._per_account = _PerMinute(per_account)
         self._failures = _PerMinute(failures_per_address)
+        self._sign_ins = _PerMinute(sign_ins_per_address)
 
     def admit(self, *, account_id: str, key_id: str) -> RateHeaders:
         """Count one request of a key and of its account.
@@ -64,6 +72,15 @@ class Limiter:
         """
         if not self._strategy.test(self._failures, "failures", network(address)):
             raise self._refusal("failures", self._failures, network(address))
+
+    def admit_sign_in(self, address: str | None) -> None:
+        """Count one sign-in that an address begins: each is a row until it ends.
+
+        Raises:
+            RateLimited: it has begun too many.
+        """
+        if not self._strategy.hit(self._sign_ins, "sign_ins", network(address)):
+            raise self._refusal("sign_ins", self._sign_ins, network(address))
 
     def count_failure(self, address: str | None) -> None:
         """Count one failed authentication of an address (of a network of 64 bits for IPv6)."""

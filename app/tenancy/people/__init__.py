@@ -7,3 +7,8 @@ sign-in, at every change of account and every hour, and the one before it opens 
 opens nothing at once in the process that ended it and within two seconds in every other.
 Tables: people, sign_ins, sessions; only the ``auth`` role reads them.
 """
+
+from app.tenancy.people.sessions import Sessions
+from app.tenancy.people.tokens import Tokens
+
+__all__ = ["Sessions", "Tokens"]

@@ -18,6 +18,7 @@ from app.kit.ids import AccountId, SessionId, TeamId, UserId
 from app.tenancy.people import queries
 from app.tenancy.people.errors import SessionChanged
 from app.tenancy.people.tokens import Tokens
+from app.tenancy.queries import FIND_MEMBERSHIPS
 from app.tenancy.roles import reach_of, scopes_of
 from app.web import Principal, SignedIn, Site
 from app.web.errors import Unauthorized
@@ -146,6 +147,10 @@ class Sessions:
         position = before or (None, None)
         bounds = at - ABSOLUTE, at - IDLE
         return await self._db.fetch_once(queries.LIST_SESSIONS, person_id, *bounds, *position, limit)
+
+    async def memberships(self, person_id: UserId) -> Sequence[Any]:
+        """Return the accounts that a person belongs to and its role in each, the one joined last first."""
+        return await self._db.fetch_once(FIND_MEMBERSHIPS, person_id)
 
     def forget(self, session_id: str) -> None:
         """Stop believing what is remembered of a session, and what a look-up under way will find."""

@@ -30,6 +30,9 @@ SIGN_IN_LASTS: Final = timedelta(minutes=10)
 RETURN_TO: Final = "/v1/session"
 """Where a browser goes that named no place."""
 
+CALLBACK: Final = "/v1/auth/github/callback"
+"""Where GitHub sends a browser back to: the whole of it is registered there."""
+
 _PLAIN: Final = re.compile(r"[!-\[\]-~]{1,1024}", re.ASCII)
 """What an address can be made of, but for the backslash, which browsers take for a slash."""
 _CODE_MAX: Final = 512
