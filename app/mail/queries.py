@@ -25,7 +25,8 @@ RETURNING account_id, id, to_address, template, data::text AS data, tries, creat
 """
 
 FINISH: Final = """
-UPDATE mails SET state = $4, sent_at = $5, last_error = $6, next_at = coalesce($7, next_at)
+UPDATE mails SET state = $4, sent_at = $5, last_error = $6, next_at = coalesce($7, next_at),
+    data = CASE WHEN $4 = 'queued' THEN data ELSE data - 'token' END
 WHERE account_id = $1 AND id = $2 AND state = 'queued' AND tries = $3
 """
 

@@ -134,6 +134,11 @@ class TenancyState(AppState, Protocol):
         """The authenticator whose ``authenticate`` the edge uses."""
         ...
 
+    @property
+    def auth_db(self) -> Database:
+        """The database as the role that finds an account before it is known."""
+        ...
+
 
 def _known(row: Any, *, until: float) -> _Known:  # noqa: ANN401 - a driver's record
     networks = tuple(ipaddress.ip_network(text) for text in row["allowed_ips"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from app.tenancy.accounts import endpoints as account_endpoints
+from app.tenancy.invitations import accept_endpoints
+from app.tenancy.invitations import endpoints as invitation_endpoints
 from app.tenancy.keys import endpoints as key_endpoints
 from app.tenancy.members import endpoints as member_endpoints
 from app.tenancy.members import leaving_endpoints
@@ -15,6 +17,8 @@ ROUTERS: Final = (
     account_endpoints.router,
     leaving_endpoints.router,
     member_endpoints.router,
+    accept_endpoints.router,
+    invitation_endpoints.router,
     key_endpoints.router,
     team_endpoints.router,
     team_member_endpoints.router,

@@ -43,8 +43,8 @@ async def hold_member(session: AsyncSession, user_id: UserId, *, account_id: Acc
     return await queries.lock_member(session, user_id, account_id=account_id)
 
 
-def require_role_change(caller: Principal, *, was: Role, becomes: Role | None) -> None:
-    """Pass when a caller may make somebody who ``was`` something that which it ``becomes``; None: nothing at all.
+def require_role_change(caller: Principal, *, was: Role | None, becomes: Role | None) -> None:
+    """Pass when a caller may make somebody who ``was`` something, or nobody yet, what it ``becomes``, or nobody.
 
     Raises:
         Forbidden: it may not.

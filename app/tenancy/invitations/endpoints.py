@@ -1,0 +1,182 @@
+"""Invitations over HTTP, for those who ask people in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Query, Request, Response
+
+from app import audit
+from app.kit.errors import NotFound
+from app.tenancy.authenticating import TenancyState
+from app.tenancy.errors import (
+    AlreadyInvited,
+    AlreadyMember,
+    InvitationOver,
+    SentTooOften,
+    TeamArchived,
+    TooMany,
+    UnknownReference,
+)
+from app.tenancy.invitations import queries
+from app.tenancy.invitations.accepting import known_invitation_id
+from app.tenancy.invitations.inviting import Post, invite, revoke, send_again
+from app.tenancy.invitations.schemas import Invitation, InvitationCreate
+from app.tenancy.members.changing import require_role_change
+from app.tenancy.models import InvitationRow
+from app.web import (
+    Answer,
+    ListAnswer,
+    Page,
+    Work,
+    answer,
+    list_answer,
+    new_router,
+    replay_or_run,
+    responses_for,
+    working,
+)
+from app.web.errors import (
+    Forbidden,
+    IdempotencyInProgress,
+    IdempotencyKeyMissing,
+    IdempotencyMismatch,
+    InvalidCursor,
+    Unavailable,
+)
+from app.web.exchange import state_of
+
+ACCEPT_PAGE = "/v1/invitations/accept"
+router = new_router("/v1/invitations", tag="members")
+Writing = Annotated[Work, Depends(working("teams:write"), scope="function")]
+_IDEMPOTENT = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
+
+
+class InvitationPage(Page):
+    """The query of the list of invitations."""
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=Invitation,
+    operation_id="create_invitation",
+    responses=responses_for(
+        Forbidden,
+        AlreadyMember,
+        AlreadyInvited,
+        TeamArchived,
+        TooMany,
+        UnknownReference,
+        SentTooOften,
+        *_IDEMPOTENT,
+    ),
+)
+async def create(body: InvitationCreate, work: Writing, request: Request) -> Response:
+    """Ask somebody into the account by mail. It is accepted within seven days, by whoever has that address."""
+    require_role_change(work.principal, was=None, becomes=body.role)
+
+    async def run() -> Answer:
+        row = await invite(work, body.wish(), _post(request))
+        await _tell(work, row, "created", {"after": {"email": row.email, "role": row.role, "teams": row.teams}})
+        return Answer(Invitation.of(row, at=work.at), {"Location": f"/v1/invitations/{row.id}"})
+
+    return await replay_or_run(work, request, status=201, run=run)
+
+
+@router.get(
+    "",
+    response_model=ListAnswer[Invitation],
+    operation_id="list_invitations",
+    responses=responses_for(Forbidden, InvalidCursor),
+)
+async def list_all(page: Annotated[InvitationPage, Query()], work: Writing) -> Response:
+    """Return the account's invitations, newest first, those that are over included."""
+    _require_inviter(work)
+    after = work.after(page)
+    rows = await queries.page_of_invitations(
+        work.session,
+        account_id=work.account_id,
+        before=None if after is None else (datetime.fromisoformat(str(after[0])), str(after[1])),
+        limit=page.limit + 1,
+    )
+    return answer(
+        list_answer(
+            rows,
+            page,
+            render=lambda row: Invitation.of(row, at=work.at),
+            seal=lambda row: work.cursor((row.created_at.isoformat(), row.id), page),
+        )
+    )
+
+
+@router.get(
+    "/{invitation_id}",
+    response_model=Invitation,
+    operation_id="get_invitation",
+    responses=responses_for(NotFound, Forbidden),
+)
+async def get_one(invitation_id: str, work: Writing) -> Response:
+    """Return one invitation."""
+    _require_inviter(work)
+    known = known_invitation_id(invitation_id)
+    row = await queries.get_invitation(work.session, known, account_id=work.account_id)
+    return answer(Invitation.of(row, at=work.at))
+
+
+@router.post(
+    "/{invitation_id}/resend",
+    response_model=Invitation,
+    operation_id="resend_invitation",
+    responses=responses_for(NotFound, Forbidden, InvitationOver, SentTooOften, *_IDEMPOTENT),
+)
+async def resend(invitation_id: str, work: Writing, request: Request) -> Response:
+    """Send an invitation again, for another seven days. What was sent before opens no longer."""
+
+    async def run() -> Invitation:
+        row = await _held(invitation_id, work)
+        require_role_change(work.principal, was=None, becomes=Invitation.of(row, at=work.at).role)
+        await send_again(work, row, _post(request))
+        await _tell(work, row, "resent", {"times_sent": row.times_sent})
+        return Invitation.of(row, at=work.at)
+
+    return await replay_or_run(work, request, status=200, run=run)
+
+
+@router.delete(
+    "/{invitation_id}",
+    response_model=Invitation,
+    operation_id="revoke_invitation",
+    responses=responses_for(NotFound, Forbidden, InvitationOver),
+)
+async def delete(invitation_id: str, work: Writing) -> Response:
+    """Take an invitation back. Taking it back again changes nothing."""
+    row = await _held(invitation_id, work)
+    if row.revoked_at is None:
+        await revoke(work.session, row, at=work.at)
+        await _tell(work, row, "revoked", {})
+    return answer(Invitation.of(row, at=work.at))
+
+
+async def _held(text: str, work: Work) -> InvitationRow:
+    _require_inviter(work)
+    return await queries.lock_invitation(work.session, known_invitation_id(text), account_id=work.account_id)
+
+
+def _require_inviter(work: Work) -> None:
+    require_role_change(work.principal, was=None, becomes=None)
+
+
+def _post(request: Request) -> Post:
+    state = cast("TenancyState", state_of(request))
+    if state.sessions is None:
+        raise Unavailable("Nobody can sign in here, so nobody could accept an invitation.")
+    return Post(state.authenticator.pepper, f"{state.sessions.site.url}{ACCEPT_PAGE}")
+
+
+async def _tell(work: Work, row: InvitationRow, deed: str, details: dict[str, Any]) -> None:
+    entry = audit.Entry(
+        account_id=work.account_id, action=f"invitation.{deed}", target=row.id, at=work.at, details=details
+    )
+    await audit.write(work.session, entry)
