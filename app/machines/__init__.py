@@ -22,6 +22,7 @@ from app.machines.shell import (
 )
 from app.machines.startup import LogChunk, read_log, start_script
 from app.machines.trying import try_out
+from app.machines.utilisation import look
 
 __all__ = [
     "AnswerTooLong",
@@ -44,6 +45,7 @@ __all__ = [
     "WeakKey",
     "check",
     "environment_file",
+    "look",
     "open_shell",
     "parse_public_key",
     "read_log",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# A transfer with what it is spent on. ``fresh`` are transfers; the lookups are per row by key (OFFSET 0 keeps the planner
+# A transfer that touches ``spend`` (all of ``fresh`` do) with what it is spent on. The lookups are per row by key (OFFSET 0 keeps the planner
 # from joining whole tables, since it can't know how few rows are fresh).
 # The machine is that of the run which was on when the charge took effect: the last that began before, else the first.
 # What is given back goes by the charge before it.
@@ -33,7 +33,6 @@ LEFT JOIN LATERAL (
     WHERE run.account_id = t.account_id AND run.rental_id = t.rental_id
     ORDER BY run.began_at < c.at DESC, abs(extract(epoch FROM run.began_at - c.at)), run.number DESC LIMIT 1
 ) m ON true
-WHERE 'spend' IN (t.debit, t.credit)
 """
 
 FIND_UNCOUNTED: Final = """
@@ -58,7 +57,9 @@ WITH due AS (
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS d(account_id, after_seq, upto_seq)
 ), fresh AS MATERIALIZED (
     SELECT t.* FROM due d, LATERAL (
-        SELECT * FROM transfers t WHERE t.account_id = d.account_id AND t.seq > d.after_seq AND t.seq <= d.upto_seq OFFSET 0
+        SELECT * FROM transfers t
+        WHERE t.account_id = d.account_id AND t.seq > d.after_seq AND t.seq <= d.upto_seq AND 'spend' IN (t.debit, t.credit)
+        OFFSET 0
     ) t
 ), attributed AS ({_ATTRIBUTED})
 INSERT INTO report_spend AS s (account_id, day, rental_id, provider, family, team_id, user_id, key_id, tags, seconds,
@@ -82,11 +83,13 @@ FORGET: Final = "DELETE FROM report_spend WHERE account_id = $1"
 UNCOUNT: Final = "UPDATE report_counted SET seq = 0, counted_at = $2 WHERE account_id = $1"
 
 # Everything of an account in a span of days that the caller sees: what is counted, and what was posted since. One
-# statement is of one moment, so nothing is seen twice or missed. $4 to $6: the teams seen (null: all), and who asks.
+# statement is of one moment, so nothing is seen twice or missed. The upper bound of ``seq`` lets the planner see that few
+# rows are meant; a COALESCE outside of the subquery would keep it from using the index under row-level security. $4 to $6: the teams seen (null: all), and who asks.
 _SEEN = f"""
 WITH fresh AS MATERIALIZED (
     SELECT * FROM transfers t
-    WHERE t.account_id = $1 AND t.seq > coalesce((SELECT c.seq FROM report_counted c WHERE c.account_id = $1), 0)
+    WHERE t.account_id = $1 AND t.seq > (SELECT coalesce(max(c.seq), 0) FROM report_counted c WHERE c.account_id = $1)
+      AND t.seq <= (SELECT w.seq FROM wallets w WHERE w.account_id = $1) AND 'spend' IN (t.debit, t.credit)
       AND t.effective_at >= $2::date::timestamp AT TIME ZONE 'UTC' AND t.effective_at < $3::date::timestamp AT TIME ZONE 'UTC'
 ), seen AS (
     SELECT * FROM (

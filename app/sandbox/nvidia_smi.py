@@ -39,7 +39,8 @@ class GpuFacts:
 def nvidia_smi_script(gpu: GpuFacts, *, seed: str, ecc_errors: int = 0) -> str:
     """Return a POSIX shell script that answers as ``nvidia-smi`` does: the table, ``-L`` and ``--query-gpu``.
 
-    The GPUs' UUIDs follow from ``seed``, so that a machine keeps them. GeForce cards have no ECC and say ``[N/A]``.
+    The GPUs' UUIDs follow from ``seed``, so that a machine keeps them. GeForce cards have no ECC and say ``[N/A]``. All
+    are as busy as a file ``.utilization`` in the home says, in percent.
     """
     indexes = range(gpu.count)
     ids = [f"GPU-{uuid.uuid5(uuid.NAMESPACE_OID, f'{seed}/{index}')}" for index in indexes]
@@ -153,7 +154,8 @@ value() {
     memory.total) measure "$vram" MiB ;;
     memory.used) measure 2 MiB ;;
     memory.free) measure "$((vram - 2))" MiB ;;
-    utilization.gpu|utilization.memory) measure 0 % ;;
+    utilization.gpu) measure "$(cat "$HOME/.utilization" 2>/dev/null || echo 0)" % ;;
+    utilization.memory) measure 0 % ;;
     fan.speed) measure 30 % ;;
     temperature.gpu) printf 34 ;;
     power.draw) measure 21.40 W ;;

@@ -3,7 +3,7 @@
 A machine counts as well when its cloud says that it runs; every few minutes, and whenever in doubt, it must answer over
 SSH as well, and where the two differ it was last well when it last answered. What may be interrupted (spot, or a cloud that ends machines by the clock) is interrupted as soon as its
 cloud says so too, and anything when its cloud has given notice. Any other that was not well for ``host_lost_seconds``
-is lost: billed to its last pulse, refunded if it was young.
+is lost: billed to its last pulse, refunded if it was young. A machine that is asked tells how busy its GPUs are.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from app import wallet
 from app.kit.ids import AccountId, RentalId
 from app.kit.leases import bucket_name, fenced
 from app.kit.reconcile import Round
-from app.machines import ShellError
+from app.machines import ShellError, look
 from app.providers import Gone, Machine, MachineStatus, ProviderError
 from app.rentals import finding
+from app.rentals.keeping.idleness import Sample, save_use
 from app.rentals.keeping.interrupting import Because, interrupt, may_be_interrupted, notice_of, told
 from app.rentals.keeping.live import Live, held_live, last_pulse, list_live, run_began
 from app.rentals.models import AttemptRow
@@ -63,16 +64,19 @@ async def watch(tools: Tools, memory: Watch, this: Round, provider: str) -> str:
 
 async def _doubt(
     tools: Tools, memory: Watch, live: Sequence[Live], machines: Mapping[str, Machine]
-) -> tuple[list[Live], list[Live]]:
-    """Ask those that their cloud does not say to be well, or whose turn it is. Return who did not answer, and who did."""
+) -> tuple[list[Live], list[Sample]]:
+    """Ask those that their cloud does not say to be well, or whose turn it is.
+
+    Return who did not answer, and what the others told.
+    """
     at = tools.clock.now()
     running = {m.machine_id for m in machines.values() if m.status is MachineStatus.RUNNING}
     doubtful = [one for one in live if one.machine_id not in running or _due_for_probe(memory, one, at=at)]
     gate = asyncio.Semaphore(_PROBES_AT_ONCE)
     answers = await asyncio.gather(*(_answers(tools, gate, one) for one in doubtful))
     asked = list(zip(doubtful, answers, strict=True))
-    unwell = [one._replace(contradicted=one.machine_id in running) for one, ok in asked if not ok]
-    return unwell, [one for one, ok in asked if ok]
+    unwell = [one._replace(contradicted=one.machine_id in running) for one, told in asked if told is None]
+    return unwell, [Sample(one.account_id, one.rental_id, one.number, told) for one, told in asked if told is not None]
 
 
 async def _take_notices(
@@ -151,11 +155,12 @@ def _due_for_probe(memory: Watch, one: Live, *, at: datetime) -> bool:
     return one.answered_at + timedelta(seconds=every) <= at
 
 
-async def _answers(tools: Tools, gate: asyncio.Semaphore, one: Live) -> bool:
+async def _answers(tools: Tools, gate: asyncio.Semaphore, one: Live) -> Mapping[int, int] | None:
+    """Return how busy each GPU is, as far as it tells; None where the machine or its GPUs don't answer."""
     async with tools.db.begin_unscoped() as session:
         attempt = await session.get(AttemptRow, (one.account_id, one.rental_id, one.number))
     if attempt is None or attempt.connection is None:
-        return False
+        return None
     try:
         async with (
             gate,
@@ -166,13 +171,12 @@ async def _answers(tools: Tools, gate: asyncio.Semaphore, one: Live) -> bool:
                 known_host=attempt.host_key,
             ) as shell,
         ):
-            answer = await shell.run("nvidia-smi -L")
-            return answer.status == 0
+            return await look(shell)
     except ShellError:
-        return False
+        return None
 
 
-async def _beat(tools: Tools, this: Round, well: list[Live], answered: list[Live]) -> None:
+async def _beat(tools: Tools, this: Round, well: list[Live], answered: list[Sample]) -> None:
     if not well:
         return
     async with tools.db.begin_unscoped() as session:
@@ -180,5 +184,5 @@ async def _beat(tools: Tools, this: Round, well: list[Live], answered: list[Live
         at = tools.clock.now()
         await finding.save_heartbeats(session, [(one.account_id, one.rental_id) for one in well], at=at)
         if answered:
-            keys = [(one.account_id, one.rental_id, one.number) for one in answered]
-            await finding.save_answers(session, keys, at=at)
+            await save_use(session, answered, at=at)
+            await finding.save_answers(session, [sample[:3] for sample in answered], at=at)
