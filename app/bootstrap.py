@@ -23,7 +23,7 @@ from app.settings import Settings, SettingsError
 from app.tenancy import Authenticator
 from app.tenancy.people import Sessions, Tokens
 from app.tenancy.people.github import Github
-from app.tenancy.people.signing_in import CALLBACK, SignIn
+from app.tenancy.people.signing_in import CALLBACK, OpenWallet, SignIn
 from app.topups import LiveKeyError, Stripe, TopupTools
 from app.wallet import open_wallet
 from app.web import Cursors, Limiter, Site
@@ -44,6 +44,7 @@ class ApiState:
     topups: TopupTools
     sessions: Sessions | None = None
     sign_in: SignIn | None = None
+    open_wallet: OpenWallet = open_wallet
 
     @property
     def authenticate(self) -> Authenticate:

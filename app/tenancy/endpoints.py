@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.tenancy.accounts import endpoints as account_endpoints
+from app.tenancy.accounts import opening_endpoints
 from app.tenancy.invitations import accept_endpoints
 from app.tenancy.invitations import endpoints as invitation_endpoints
 from app.tenancy.keys import endpoints as key_endpoints
@@ -15,6 +16,7 @@ from app.tenancy.teams import member_endpoints as team_member_endpoints
 
 ROUTERS: Final = (
     account_endpoints.router,
+    opening_endpoints.router,
     leaving_endpoints.router,
     member_endpoints.router,
     accept_endpoints.router,

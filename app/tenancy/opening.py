@@ -33,20 +33,15 @@ async def open_account(
     kind: Kind = "personal",
     account_id: AccountId | None = None,
     user_id: UserId | None = None,
+    owner_name: str | None = None,
 ) -> Account:
-    """Write a new account with its first person, who owns it: a new person, unless its id is given.
+    """Write a new account with its first person, who owns it: a new one of the account's name, unless it is told.
 
     As the worker, or as the API in a transaction of that very account.
     """
     account = Account(account_id or AccountId.new(), user_id or UserId.new(), name)
-    await session.execute(
-        insert(AccountRow).values(
-            account_id=account.account_id, name=name, kind=kind, status="active", attributes={}, created_at=at
-        )
-    )
-    await session.execute(
-        insert(UserRow).values(
-            account_id=account.account_id, id=account.user_id, email=email, name=name, role="owner", joined_at=at
-        )
-    )
+    opened = {"account_id": account.account_id, "name": name, "kind": kind, "status": "active", "created_at": at}
+    await session.execute(insert(AccountRow).values(attributes={"opened_as": name}, **opened))
+    owner = {"account_id": account.account_id, "id": account.user_id, "email": email, "role": "owner", "joined_at": at}
+    await session.execute(insert(UserRow).values(name=owner_name or name, **owner))
     return account

@@ -27,7 +27,7 @@ FIND_BY_HASH = """
 """A key, the state of its account, and what its maker is there, by the hash of its secret; for the auth role."""
 
 FIND_MEMBERSHIPS = """
-    SELECT a.account_id, a.name, a.kind, a.status, u.role, u.joined_at
+    SELECT a.account_id, a.name, a.kind, a.status, u.role, u.joined_at, a.metadata->>'opened_as' AS opened_as
     FROM users u JOIN accounts a ON a.account_id = u.account_id
     WHERE u.id = $1 AND u.removed_at IS NULL
     ORDER BY u.joined_at DESC, a.account_id DESC

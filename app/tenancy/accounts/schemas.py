@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 
@@ -81,6 +81,18 @@ class MembershipOut(Wire):
     status: str
     role: Role
     joined_at: TimeOut
+
+    @classmethod
+    def of(cls, row: Any) -> MembershipOut:  # noqa: ANN401 - a driver's record
+        """Return an account as one of its people sees it."""
+        return cls(
+            id=row["account_id"],
+            name=row["name"],
+            kind=row["kind"],
+            status=row["status"],
+            role=row["role"],
+            joined_at=row["joined_at"],
+        )
 
 
 def account_etag(row: AccountRow) -> str:
