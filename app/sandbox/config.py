@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.sandbox.people import DEMO_PEOPLE, GithubPerson
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
@@ -51,3 +53,9 @@ class SandboxConfig:
     """How long refunds and bank debits take whose outcome comes later; None: until told."""
     stripe_tax_basis_points: int = 0
     """The tax on checkout sessions with automatic tax."""
+    github_client_id: str = "sandbox-github"
+    github_client_secret: str = "sandbox-github-secret"  # noqa: S105 - what anybody may know
+    github_callback_url: str = "http://127.0.0.1/v1/auth/github/callback"
+    """What is registered there; on a loopback host it stands for every port."""
+    github_people: tuple[GithubPerson, ...] = DEMO_PEOPLE
+    """Who can sign in."""

@@ -66,7 +66,7 @@ OPERATIONS = frozenset({
     "cancel_payment_intent", "list_charges", "get_charge", "create_refund", "list_refunds", "get_refund",
     "update_refund", "list_disputes", "get_dispute", "list_fraud_warnings", "get_fraud_warning",
     "list_balance_transactions", "get_balance_transaction", "list_events", "get_event", "create_portal_session",
-))  # fmt: skip
+)) | frozenset({"github.authorize", "github.token", "github.user", "github.emails"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

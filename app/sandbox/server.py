@@ -26,6 +26,7 @@ from app.sandbox.config import SandboxConfig
 from app.sandbox.control import Control
 from app.sandbox.faults import Faults
 from app.sandbox.fleet import Fleet
+from app.sandbox.github.site import GithubSite
 from app.sandbox.hyperstack.cloud import HyperstackCloud
 from app.sandbox.lambda_cloud.cloud import LambdaCloud
 from app.sandbox.limits import Limiter
@@ -64,6 +65,7 @@ class Sandbox:
             self._clouds = (*self._clouds, self._modal)
         self.accidents = Accidents(world, vast)
         self.stripe = StripeAccount(world, path=None if temporary_home else home / "stripe.jsonl")
+        self.github = GithubSite(world)
         self.price_sheet = home / "price-sheet.toml"
         """What the desk's machines cost: written at the start."""
         self.modal_url = ""
@@ -160,6 +162,7 @@ class Sandbox:
             *(route for cloud in self._clouds for route in cloud.routes()),
             *StripeControl(self.stripe).routes(),
             *self.stripe.routes(),
+            *self.github.routes(),
         ]
         app = Starlette(routes=routes)
         app.router.redirect_slashes = False
