@@ -14,15 +14,7 @@ from app.rentals import queries
 from app.rentals.asking.schemas import Attempt, Log, LogPiece, LogQuery, MeterView
 from app.rentals.asking.wishes import EventPage
 from app.rentals.showing.receipts import Receipt, ReceiptQuery, receipt_of
-from app.rentals.showing.streaming import (
-    MEDIA_TYPE,
-    STREAMS,
-    Listener,
-    RentalEvent,
-    last_event_id,
-    stream,
-    wants_stream,
-)
+from app.rentals.showing.streaming import Listener, RentalEvent, last_event_id, stream
 from app.rentals.showing.views import get_row, get_seen, known_id, meter_view
 from app.web import (
     ListAnswer,
@@ -37,11 +29,11 @@ from app.web import (
 )
 from app.web.errors import InvalidCursor
 from app.web.exchange import state_of
+from app.web.streams import MEDIA_TYPE, STREAM_HEADERS, STREAMS, wants_stream
 
 router = new_router("/v1/rentals", tag="rentals")
 Reading = Annotated[Work, Depends(working("rentals:read"), scope="function")]
 Caller = Annotated[Principal, Depends(calling("rentals:read"))]
-_STREAM_HEADERS = {"X-Accel-Buffering": "no"}
 
 
 @router.get(
@@ -75,7 +67,7 @@ async def events(rental_id: str, page: Annotated[EventPage, Query()], caller: Ca
     if streams:
         STREAMS.require_room(account_id)
         told = stream(state, Listener.of(request, caller, row), known, after_seq=after)
-        return StreamingResponse(told, media_type=MEDIA_TYPE, headers=_STREAM_HEADERS)
+        return StreamingResponse(told, media_type=MEDIA_TYPE, headers=STREAM_HEADERS)
     return answer(
         list_answer(
             rows,

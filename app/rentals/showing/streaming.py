@@ -7,9 +7,7 @@ the rental is over and everything was sent, after half an hour, or as soon as it
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,15 +23,10 @@ from app.rentals.models import RentalRow
 from app.rentals.showing.reach import sees
 from app.rentals.states import TERMINAL
 from app.web import AppState, Principal, Proof
-from app.web.errors import RateLimited, ValidationFailed
+from app.web.errors import ValidationFailed
 from app.web.schemas import TimeOut, Wire
+from app.web.streams import KEEP_ALIVE_SECONDS, LIFE_SECONDS, POLL_SECONDS, STREAMS
 
-MEDIA_TYPE = "text/event-stream"
-POLL_SECONDS = 1.0
-KEEP_ALIVE_SECONDS = 15.0
-LIFE_SECONDS = 30 * 60.0
-STREAMS_MAX = 20
-"""How many streams an account may have open at one process: each looks into the database every second."""
 _BATCH = 200
 _SEQ_DIGITS = 15
 
@@ -86,44 +79,6 @@ class Listener:
             return False
         is_same = now.account_id == self.caller.account_id
         return is_same and now.may("rentals:read") and sees(now, self.rental)
-
-
-class Streams:
-    """Counts the open streams of each account in this process."""
-
-    def __init__(self, *, per_account: int = STREAMS_MAX) -> None:
-        self._per_account = per_account
-        self._open: Counter[str] = Counter()
-
-    def require_room(self, account_id: str) -> None:
-        """Pass when the account may open one more.
-
-        Raises:
-            RateLimited: it has as many as it may.
-        """
-        if self._open[account_id] >= self._per_account:
-            raise RateLimited(
-                f"There are {self._per_account} event streams open already.", headers={"Retry-After": "60"}
-            )
-
-    @contextmanager
-    def counted(self, account_id: str) -> Iterator[None]:
-        """Count a stream while it is open."""
-        self._open[account_id] += 1
-        try:
-            yield
-        finally:
-            self._open[account_id] -= 1
-            if not self._open[account_id]:
-                del self._open[account_id]
-
-
-STREAMS = Streams()
-
-
-def wants_stream(request: Request) -> bool:
-    """Say whether the caller asks for server-sent events."""
-    return MEDIA_TYPE in request.headers.get("accept", "").lower()
 
 
 def last_event_id(request: Request) -> int:

@@ -10,8 +10,8 @@ import httpx
 import pytest
 import uvicorn
 
-from app.rentals.showing.streaming import STREAMS, STREAMS_MAX, Streams
 from app.web.errors import RateLimited
+from app.web.streams import STREAMS, STREAMS_MAX, Streams
 
 STREAM = {"Accept": "text/event-stream"}
 
