@@ -60,6 +60,30 @@ async def end_run(session: AsyncSession, rental: RentalRow, *, at: datetime, bec
     await session.flush()  # the next stretch may begin in the same transaction, and only one may be open
 
 
+async def shorten_run(
+    session: AsyncSession, rental: RentalRow, run: RunRow, *, end: datetime, at: datetime, reason: str
+) -> int:
+    """Note that the last stretch, which is over, was over at ``end`` already, and give back what was charged beyond.
+
+    For a meter that stands. The caller holds the wallet's lock and the rental's. Returns what was given back.
+    """
+    if run.ended_at is None or end >= run.ended_at:
+        return 0
+    unused = whole_seconds(run.began_at, run.ended_at) - whole_seconds(run.began_at, end)
+    run.ended_at = end
+    if run.kind == "ran":
+        rental.ran_seconds -= unused
+    await session.flush()
+    return await wallet.unrun(
+        session,
+        account_id=AccountId(rental.account_id),
+        rental_id=RentalId(rental.id),
+        seconds=unused,
+        at=at,
+        reason=reason,
+    )
+
+
 async def close_meter(session: AsyncSession, rental: RentalRow, *, end: datetime, at: datetime, because: str) -> None:
     """End what is billed at ``end`` and give the hold back, with what of a gap was charged before it was noticed.
 

@@ -37,6 +37,7 @@ from app.wallet.reversals import (
     release_refund,
     reverse_dispute,
 )
+from app.wallet.unrunning import unrun
 
 __all__ = [
     "Balance",
@@ -89,5 +90,6 @@ __all__ = [
     "start",
     "takeable",
     "unfreeze",
+    "unrun",
     "watch",
 ]

@@ -4,7 +4,8 @@
                    └─► running               it would not: billed again from that moment on
                    └─► failed                the machine is lost
 
-Nothing is billed from the moment it is accepted until the machine is seen to be off. Where a cloud can only stop a
+Nothing is billed from the moment it is accepted until the machine is seen to be off, nor, where it no longer answered by
+then, since it last did. Where a cloud can only stop a
 machine and keep its disk, that is done: what ran has ended then, as after a restart.
 """
 
@@ -24,6 +25,7 @@ from app.providers import MachineStatus, ProviderError, Rejected, Unsupported
 from app.rentals import finding, queries
 from app.rentals.errors import CannotHibernate
 from app.rentals.models import AttemptRow, RentalRow
+from app.rentals.placing.last_look import look_before_rest
 from app.rentals.placing.placement import Item
 from app.rentals.placing.power import LOST, OFF, give_up_for_lost, held_power, seen_at, turn_off
 from app.rentals.placing.recovering import ends_at
@@ -83,6 +85,8 @@ async def step(tools: Tools, this: Round, item: Item) -> str:
     if rental is None or attempt is None or rental.status != Status.HIBERNATING:
         return "moved_on"
     machine = await seen_at(tools.providers[attempt.provider], attempt)
+    is_running = machine is not None and machine.status is MachineStatus.RUNNING
+    await look_before_rest(tools, this, attempt, is_running=is_running)
     if machine is not None and machine.status is MachineStatus.RUNNING:
         return await _ask(tools, this, rental, attempt)
     if machine is None or machine.status in LOST:
