@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app import clouds
 from app.kit.clock import Clock, SystemClock
 from app.kit.db import Database
+from app.kit.destinations import Rules
+from app.kit.egress import Egress, context_trusting
 from app.kit.private_files import read_private
 from app.kit.rls import API, AUTH, WORKER
 from app.kit.schema import role_url
@@ -45,6 +47,8 @@ class ApiState:
     sessions: Sessions | None = None
     sign_in: SignIn | None = None
     open_wallet: OpenWallet = open_wallet
+    webhook_rules: Rules = field(default_factory=Rules)
+    """Where customers' webhooks may lead."""
 
     @property
     def authenticate(self) -> Authenticate:
@@ -69,12 +73,15 @@ class WorkerState:
     topups: TopupTools
     outlet: Outlet
     sender: Mailbox
+    egress: Egress
+    """The way to customers' webhooks."""
 
     async def aclose(self) -> None:
         """Close every connection."""
         for provider in self.tools.providers.values():
             await provider.aclose()
         await _close_stripe(self.topups)
+        await self.egress.aclose()
         await self.tools.db.aclose()
 
 
@@ -104,6 +111,7 @@ def new_api_state(settings: Settings) -> ApiState:
         topups=_topup_tools(settings, db),
         sessions=sessions,
         sign_in=_sign_in(settings, sessions, tokens, db=db, auth_db=auth_db),
+        webhook_rules=_webhook_rules(settings),
     )
 
 
@@ -115,7 +123,8 @@ def new_worker_state(settings: Settings) -> WorkerState:
         ExposedFileError: the home's SSH key can be read by others.
     """
     tools = new_tools(settings)
-    return WorkerState(tools, _topup_tools(settings, tools.db), _outlet(settings), _sender(settings))
+    topups = _topup_tools(settings, tools.db)
+    return WorkerState(tools, topups, _outlet(settings), _sender(settings), _egress(settings))
 
 
 def new_tools(settings: Settings) -> Tools:
@@ -246,6 +255,17 @@ def _sender(settings: Settings) -> Mailbox:
         return Mailbox.parse(settings.mail_from)
     except ValueError as error:
         raise SettingsError(f"HOURGLASS_MAIL_FROM {error}. Set it to an address such as billing@example.com.") from None
+
+
+def _egress(settings: Settings) -> Egress:
+    try:
+        return Egress(_webhook_rules(settings), context_trusting(settings.webhook_ca))
+    except OSError:
+        raise SettingsError("HOURGLASS_WEBHOOK_CA can't be read as a file of certificates.") from None
+
+
+def _webhook_rules(settings: Settings) -> Rules:
+    return Rules(settings.webhook_networks_allowed, settings.webhook_networks_refused)
 
 
 async def _close_stripe(topups: TopupTools) -> None:

@@ -6,6 +6,7 @@ no default: without ``HOURGLASS_SECRET`` only the one that ``hourglass up`` has 
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -106,7 +107,14 @@ class Settings(BaseSettings):
     """``smtp://user:password@host:587`` (STARTTLS where offered) or ``smtps://…``; without it mail goes to the log."""
     mail_from: str = "Hourglass <billing@localhost>"
 
-    @field_validator("stripe_webhook_secrets", mode="before")
+    webhook_networks_allowed: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks that are not public and to which customers' webhooks may be sent all the same, separated by commas."""
+    webhook_networks_refused: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Public networks, such as one's own, to which they may not."""
+    webhook_ca: Path | None = None
+    """A file of authorities that receivers' certificates may be of, beside the public ones."""
+
+    @field_validator("stripe_webhook_secrets", "webhook_networks_allowed", "webhook_networks_refused", mode="before")
     @classmethod
     def _are_separated_by_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -94,7 +94,7 @@ class DeliveryRow(Base):
         UniqueConstraint("account_id", "endpoint_id", "event_id"),
         ForeignKeyConstraint(["account_id", "endpoint_id"], ["webhook_endpoints.account_id", "webhook_endpoints.id"]),
         CheckConstraint("state IN ('pending', 'delivered', 'failed')", name="state"),
-        CheckConstraint("tries >= 0", name="tries"),
+        CheckConstraint("tries >= tries_before AND tries_before >= 0", name="tries"),
         CheckConstraint("(state = 'pending') = (next_at IS NOT NULL)", name="next"),
         CheckConstraint("(state = 'pending') = (ended_at IS NULL)", name="ended"),
         Index(
@@ -115,6 +115,8 @@ class DeliveryRow(Base):
     type: Mapped[str]
     state: Mapped[str]
     tries: Mapped[int]
+    tries_before: Mapped[int]
+    """How many of them belong to earlier series."""
     since: Mapped[datetime]
     """When the present series of tries began; three days later it is given up."""
     next_at: Mapped[datetime | None]

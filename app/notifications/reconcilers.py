@@ -6,6 +6,8 @@
   deliveries wait; the rows are there.
 - tidying: deliveries that ended 30 days ago are gone, and deleted endpoints with the last of theirs. Twice: nothing is
   left to delete. Never: the log grows.
+- auditing, one item a bucket of accounts: every event has its place in the feed or waits for it; what was delivered was
+  taken by somebody. Twice: it is told again. Never: it goes on unseen.
 """
 
 from __future__ import annotations
@@ -25,9 +27,11 @@ from app.kit.ids import AccountId
 from app.kit.leases import bucket_name, bucket_of, fenced
 from app.kit.reconcile import Reconciler, Round
 from app.kit.vault import Vault
+from app.ledger.reconcilers import audit
 from app.notifications.fanning import fan_out
 from app.notifications.feed import queries as feed_queries
 from app.notifications.feed.appending import Whose
+from app.notifications.invariants import broken_for
 from app.notifications.webhooks import delivering as tries
 from app.notifications.webhooks import queries
 
@@ -123,3 +127,8 @@ def tidying(db: Database) -> Reconciler:
         return "tidied"
 
     return Reconciler(name="notifications.tidying", every_seconds=3600.0, batch=1, find=find, step=step)
+
+
+def auditing(db: Database) -> Reconciler:
+    """Return the reconciler that checks that nothing which happened is told to nobody."""
+    return audit(db, name="notifications.auditing", check=broken_for, then="tell")

@@ -135,6 +135,7 @@ def _webhooks() -> None:
             type TEXT NOT NULL,
             state TEXT NOT NULL,
             tries BIGINT NOT NULL,
+            tries_before BIGINT NOT NULL,
             since TIMESTAMPTZ NOT NULL,
             next_at TIMESTAMPTZ,
             trying_until TIMESTAMPTZ,
@@ -147,7 +148,7 @@ def _webhooks() -> None:
             CONSTRAINT fk_webhook_deliveries_account_id_endpoint_id_webhook_endpoints
                 FOREIGN KEY (account_id, endpoint_id) REFERENCES webhook_endpoints (account_id, id),
             CONSTRAINT ck_webhook_deliveries_state CHECK (state IN ('pending', 'delivered', 'failed')),
-            CONSTRAINT ck_webhook_deliveries_tries CHECK (tries >= 0),
+            CONSTRAINT ck_webhook_deliveries_tries CHECK (tries >= tries_before AND tries_before >= 0),
             CONSTRAINT ck_webhook_deliveries_next CHECK ((state = 'pending') = (next_at IS NOT NULL)),
             CONSTRAINT ck_webhook_deliveries_ended CHECK ((state = 'pending') = (ended_at IS NULL))
         )

@@ -24,18 +24,20 @@ class Sight:
     everybody: bool
     account: bool
     teams: tuple[str, ...] = ()
-    makers: tuple[str, ...] = ()
+    maker: str | None = None
+    person: str | None = None
+    """Whose every rental is seen; not by a key that belongs to a team."""
 
     @classmethod
     def of(cls, caller: Principal) -> Sight:
         """Return what a caller sees: its reach; the account's money and settings only with ``billing:read``."""
-        makers = tuple(str(one) for one in (caller.key_id, caller.user_id) if one is not None)
         return cls(
             caller.account_id,
             everybody=caller.reach is None,
             account=caller.reach is None and caller.may("billing:read"),
             teams=tuple(sorted(caller.reach or ())),
-            makers=makers,
+            maker=caller.actor,
+            person=caller.user_id if caller.team_id is None else None,
         )
 
 
@@ -80,7 +82,8 @@ async def _list(
         sight.everybody,
         sight.account,
         list(sight.teams),
-        list(sight.makers),
+        sight.maker,
+        sight.person,
         _pattern(wanted),
         position,
         limit,

@@ -32,13 +32,13 @@ _SEEN: Final = """
 SELECT f.position, f.team_id, e.account_id, e.id, e.type, e.at, e.subject, e.seq, e.actor, e.data::text AS data
 FROM event_feed f JOIN events e ON e.account_id = f.account_id AND e.subject = f.subject AND e.seq = f.seq
 WHERE f.account_id = $1
-  AND CASE WHEN f.subject LIKE 'rent\\_%' THEN $2 OR f.team_id = ANY($4) OR f.made_by = ANY($5)
+  AND CASE WHEN f.subject LIKE 'rent\\_%' THEN $2 OR f.team_id = ANY($4) OR f.made_by = $5 OR f.person = $6
            WHEN f.subject LIKE 'team\\_%' THEN $2 OR f.subject = ANY($4)
            ELSE $3 END
-  AND ($6::text IS NULL OR f.type LIKE $6)
+  AND ($7::text IS NULL OR f.type LIKE $7)
 """
-LIST_BEFORE: Final = f"{_SEEN} AND f.position < $7 ORDER BY f.position DESC LIMIT $8"
-LIST_AFTER: Final = f"{_SEEN} AND f.position > $7 ORDER BY f.position LIMIT $8"
+LIST_BEFORE: Final = f"{_SEEN} AND f.position < $8 ORDER BY f.position DESC LIMIT $9"
+LIST_AFTER: Final = f"{_SEEN} AND f.position > $8 ORDER BY f.position LIMIT $9"
 
 FIND_POSITION: Final = "SELECT position FROM event_feed WHERE account_id = $1 AND event_id = $2"
 LAST_POSITION: Final = "SELECT coalesce(max(position), 0) FROM event_feed WHERE account_id = $1"

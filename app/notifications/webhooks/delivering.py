@@ -16,6 +16,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import audit
 from app.events import Event, record
 from app.kit.clock import rfc3339
 from app.kit.db import driver
@@ -52,6 +53,8 @@ class Message:
     delivery_id: str
     endpoint_id: str
     number: int
+    number_before: int
+    """How many tries there were before this series of them."""
     since: datetime
     url: str
     event: Told
@@ -101,6 +104,7 @@ async def claim(
         row["delivery_id"],
         row["endpoint_id"],
         row["tries"],
+        row["tries_before"],
         row["since"],
         row["url"],
         Told.of(row, team_id=row["team_id"]),
@@ -156,7 +160,9 @@ def _judged(message: Message, reply: Reply | None, error: str | None, *, at: dat
     retry_at = None
     if error is not None and message.event.type != TEST and status != _GONE_STATUS:
         headers = reply.headers if reply else None
-        retry_at = again_at(message.number, since=message.since, at=at, status=status, headers=headers)
+        retry_at = again_at(
+            message.number - message.number_before, since=message.since, at=at, status=status, headers=headers
+        )
     return Tried(at, milliseconds, status, error, _readable(reply.body) if reply else "", retry_at)
 
 
@@ -189,4 +195,6 @@ async def _disable(session: AsyncSession, message: Message, because: str, *, at:
         "failing_since": rfc3339(row["failing_since"] or at),
     }
     await record(session, Event(message.account_id, message.endpoint_id, "webhook.disabled", at, data=data))
+    entry = audit.Entry(message.account_id, "webhook.disabled", message.endpoint_id, at, details=data)
+    await audit.write(session, entry)
     log.warning("webhook.disabled", account_id=message.account_id, endpoint_id=message.endpoint_id, because=because)

@@ -6,13 +6,15 @@ from typing import Final
 
 from app.notifications.webhooks.pinging import TEST
 
+# Locked, so that none is disabled or deleted before what it wants is written: that would wait for ever.
 FIND_WANTING: Final = """
 SELECT account_id, id, types FROM webhook_endpoints WHERE account_id = ANY($1::text[]) AND state = 'enabled'
+ORDER BY account_id, id FOR SHARE
 """
 
 QUEUE: Final = """
-INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, type, state, tries, since, next_at, created_at)
-SELECT q.account_id, q.id, q.endpoint_id, q.event_id, q.type, 'pending', 0, $6, $6, $6
+INSERT INTO webhook_deliveries (account_id, id, endpoint_id, event_id, type, state, tries, tries_before, since, next_at, created_at)
+SELECT q.account_id, q.id, q.endpoint_id, q.event_id, q.type, 'pending', 0, 0, $6, $6, $6
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS q(account_id, id, endpoint_id, event_id, type)
 ON CONFLICT DO NOTHING
 """
@@ -37,7 +39,7 @@ WHERE d.account_id = $1 AND d.id = $2 AND d.state = 'pending' AND d.next_at <= $
   AND (d.trying_until IS NULL OR d.trying_until <= $3)
   AND e.account_id = d.account_id AND e.id = d.endpoint_id AND (e.state = 'enabled' OR d.type = '{TEST}')
   AND e.state <> 'deleted' AND v.account_id = d.account_id AND v.id = d.event_id
-RETURNING d.id AS delivery_id, d.endpoint_id, d.tries, d.since, e.url, e.sealed_secret, e.sealed_previous,
+RETURNING d.id AS delivery_id, d.endpoint_id, d.tries, d.tries_before, d.since, e.url, e.sealed_secret, e.sealed_previous,
           e.previous_until, f.team_id, v.account_id, v.id, v.type, v.at, v.subject, v.seq, v.actor, v.data::text AS data
 """  # noqa: S608 - a constant
 

@@ -82,7 +82,7 @@ async def redeliver(session: AsyncSession, row: DeliveryRow, endpoint: EndpointR
     statement = (
         update(DeliveryRow)
         .where(DeliveryRow.account_id == row.account_id, DeliveryRow.id == row.id)
-        .values(state="pending", since=at, next_at=at, ended_at=None, trying_until=None)
+        .values(state="pending", tries_before=DeliveryRow.tries, since=at, next_at=at, ended_at=None, trying_until=None)
         .returning(DeliveryRow)
         .execution_options(populate_existing=True)
     )
