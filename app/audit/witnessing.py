@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.audit.entries import SYSTEM, Entry
+from app.audit.entries import Entry
 from app.audit.writing import write, written
 from app.web.acts import Act
+from app.web.origin import find_origin
 
 _IRREGULAR: Final = {"set": "set", "put": "put", "stop": "stopped", "leave": "left", "send": "sent"}
 
@@ -17,9 +18,10 @@ _IRREGULAR: Final = {"set": "set", "put": "put", "stop": "stopped", "leave": "le
 async def witness(session: AsyncSession, act: Act) -> None:
     """Write an entry for a request that has none of its own: its operation, what it was about, what its body named.
 
-    What the service did by itself within the request is no entry of the request's own.
+    What somebody else did within the request, such as the service by itself, is no entry of the request's own.
     """
-    if any(entry.actor != SYSTEM for entry in written(session)):
+    origin = find_origin()
+    if any(entry.actor is None or (origin and entry.actor == origin.actor) for entry in written(session)):
         return
     target = next(iter(act.ids.values()), None) or act.made or act.account_id
     await write(session, Entry(act.account_id, action_of(act.operation), target, act.at, details=_details(act)))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request, Response
 
+from app import audit
 from app.catalog import placement_endpoints, price_endpoints, queries  # noqa: F401 - the routes of the other two
 from app.catalog.discounts import list_spot_discounts
 from app.catalog.errors import UnknownFamily
@@ -133,6 +134,9 @@ async def refresh(body: RefreshIn, caller: Caller, request: Request) -> Response
         if unknown := names - set(before):
             raise ValidationFailed(f"Unknown providers: {len(unknown)}. GET /v1/providers lists them.")
         await request_refresh(session, names, at=asked_at)
+        told = {"providers": sorted(names)}
+        entry = audit.Entry(caller.account_id, "catalog.refresh_requested", caller.account_id, asked_at, details=told)
+        await audit.write(session, entry)
     looks = int(body.wait_seconds / _LOOK_SECONDS)
     while True:
         async with state.db.begin(caller.account_id) as session:

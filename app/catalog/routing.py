@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from app.web import Work, new_router, working
+from app.web import Work, consulting, new_router
 
 router = new_router("/v1", tag="catalog")
-CatalogWork = Annotated[Work, Depends(working("catalog:read"), scope="function")]
+CatalogWork = Annotated[Work, Depends(consulting("catalog:read"), scope="function")]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
 
-from app import tenancy, wallet
+from app import audit, tenancy, wallet
 from app.bootstrap import database_url, pepper_of, secret_of
 from app.cli.errors import CliError, Exit
 from app.cli.home import Demo, Home
@@ -21,13 +23,14 @@ from app.ledger import KeyReusedError, NoWalletError
 from app.settings import Settings
 from app.web import SCOPES
 from app.web.errors import Forbidden, Unauthorized
+from app.web.origin import Origin, acting
 
 DEMO_MICROS = 50_000_000
 
 
 @asynccontextmanager
 async def opened(settings: Settings, role: str) -> AsyncIterator[Database]:
-    """Open the database as a role for a few statements.
+    """Open the database as a role for a few statements; what they change is the operator's act.
 
     Raises:
         UpError: it does not answer, or refuses the login.
@@ -35,9 +38,18 @@ async def opened(settings: Settings, role: str) -> AsyncIterator[Database]:
     db = Database.connect(database_url(settings, role), role="admin", pool_size=1)
     try:
         async with database_told_plainly():
-            yield db
+            with acting(Origin(audit.OPERATOR, address=_place())):
+                yield db
     finally:
         await db.aclose()
+
+
+def _place() -> str:
+    """Return who of this machine, by its own names, is the operator."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # a container may have no name for its user
+        return socket.gethostname()
 
 
 async def open_account(settings: Settings, *, name: str, email: str, micros: int) -> AccountId:
@@ -46,6 +58,7 @@ async def open_account(settings: Settings, *, name: str, email: str, micros: int
     async with opened(settings, WORKER) as db, db.begin_unscoped() as session:
         account = await tenancy.open_account(session, name=name, email=email, at=at)
         await wallet.open_wallet(session, account_id=account.account_id, at=at)
+        await audit.write(session, audit.Entry(account.account_id, "account.opened", account.account_id, at))
         if micros:
             await wallet.credit_adjustment(
                 session,
@@ -71,9 +84,10 @@ async def make_key(
     pepper = pepper_of(secret_of(settings))
     try:
         async with opened(settings, WORKER) as db, db.begin_unscoped() as session:
-            made = await tenancy.create_key(
-                session, terms, account_id=account_id, pepper=pepper, at=SystemClock().now()
-            )
+            at = SystemClock().now()
+            made = await tenancy.create_key(session, terms, account_id=account_id, pepper=pepper, at=at)
+            told = {"after": {"name": name, "scopes": terms.scopes}}
+            await audit.write(session, audit.Entry(account_id, "api_key.created", made.row.id, at, details=told))
             return ApiKeyId(made.row.id), made.secret
     except IntegrityError:
         raise _no_account(account_id) from None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
-from app import catalog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import audit, catalog
 from app.cli.accounts import opened
 from app.cli.errors import CliError, Exit, UsageError
 from app.kit.clock import SystemClock
@@ -32,6 +35,7 @@ async def quarantine(settings: Settings, provider: str, host_id: str, *, reason:
             raise CliError(told, exit_code=Exit.NOT_FOUND)
         until = None if days is None else at + timedelta(days=days)
         await catalog.quarantine_host(session, provider=provider, host_id=host_id, reason=reason, at=at, until=until)
+        await _tell(session, "host.quarantined", f"{provider}/{host_id}", {"reason": reason, "until": until}, at=at)
 
 
 async def release(settings: Settings, provider: str, host_id: str) -> None:
@@ -43,6 +47,7 @@ async def release(settings: Settings, provider: str, host_id: str) -> None:
     async with opened(settings, WORKER) as db, db.begin_unscoped() as session:
         if not await catalog.release_host(session, provider=provider, host_id=host_id):
             raise CliError(f"{host_id} of {provider} is not in quarantine.", exit_code=Exit.NOT_FOUND)
+        await _tell(session, "host.released", f"{provider}/{host_id}", {}, at=SystemClock().now())
 
 
 async def load_prices(settings: Settings, text: str) -> catalog.Loaded:
@@ -51,8 +56,18 @@ async def load_prices(settings: Settings, text: str) -> catalog.Loaded:
     Raises:
         UsageError: it is not one.
     """
+    at = SystemClock().now()
     try:
         async with opened(settings, WORKER) as db, db.begin_unscoped() as session:
-            return await catalog.load_daily_medians(session, text, at=SystemClock().now())
+            loaded = await catalog.load_daily_medians(session, text, at=at)
+            await _tell(session, "prices.loaded", "price-history", {"points": loaded.points}, at=at)
+            return loaded
     except catalog.NotDailyMedians as error:
         raise UsageError(f"This is no file of daily medians: {error}.") from None
+
+
+async def _tell(
+    session: AsyncSession, action: str, target: str, details: Mapping[str, object], *, at: datetime
+) -> None:
+    """Tell of an act that concerns no account in particular, in a chain of the operator's own."""
+    await audit.write(session, audit.Entry(audit.OPERATOR, action, target, at, details=details))

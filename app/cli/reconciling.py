@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from app import audit
 from app.bootstrap import WorkerState, new_worker_state
 from app.cli.errors import CliError, Exit, UsageError
 from app.cli.preparing import database_told_plainly
@@ -39,8 +40,14 @@ async def revive_events(settings: Settings) -> int:
     """Hand out again every event of Stripe's that was given up; return how many."""
     state = new_worker_state(settings)
     try:
+        at = state.topups.clock.now()
         async with database_told_plainly(), state.topups.db.begin_unscoped() as session:
-            return await event_queue.revive(session, at=state.topups.clock.now())
+            count = await event_queue.revive(session, at=at)
+            told = audit.Entry(
+                audit.OPERATOR, "stripe_events.revived", "stripe-events", at, audit.OPERATOR, details={"count": count}
+            )
+            await audit.write(session, told)
+            return count
     finally:
         await state.aclose()
 

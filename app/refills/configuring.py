@@ -7,12 +7,12 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ledger
-from app.events import Event, record
 from app.kit.ids import AccountId
 from app.kit.money import dollars
 from app.refills import states
 from app.refills.keeping import add, change, find_rule
 from app.refills.resolving import cancel_unsent
+from app.refills.telling import tell
 from app.refills.terms import Card, Consent, Rule, State, Terms
 
 
@@ -90,4 +90,4 @@ async def _tell(session: AsyncSession, account_id: AccountId, terms: Terms, cons
         "only_while_running": terms.only_while_running,
         "consent_text_version": consent.text_version,
     }
-    await record(session, Event(account_id, account_id, "auto_topup.configured", at, actor=consent.actor, data=told))
+    await tell(session, account_id, "auto_topup.configured", told, at=at, actor=consent.actor)

@@ -10,7 +10,6 @@ from enum import StrEnum
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ledger
-from app.events import Event, record
 from app.kit.db import driver
 from app.kit.ids import AccountId, TopupId
 from app.kit.leases import bucket_of
@@ -18,6 +17,7 @@ from app.kit.money import dollars
 from app.refills import queries
 from app.refills.keeping import change, find_rule
 from app.refills.states import COOL_DOWN, capped, day_of, lapsed, month_of, rested
+from app.refills.telling import tell
 from app.refills.terms import Reason, Rule, State, charge_for
 
 CHARGES_PER_DAY = 10
@@ -192,5 +192,5 @@ async def _act(session: AsyncSession, rule: Rule, standing: Standing, *, trigger
         "threshold": dollars(rule.terms.threshold),
         "trigger": trigger,
     }
-    await record(session, Event(account_id, account_id, "auto_topup.created", at, data=told))
+    await tell(session, account_id, "auto_topup.created", told, at=at)
     return replace(verdict, attempt_id=attempt_id)

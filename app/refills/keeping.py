@@ -9,13 +9,13 @@ from datetime import datetime
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.events import Event, record
 from app.kit.clock import rfc3339
 from app.kit.db import driver
 from app.kit.ids import AccountId
 from app.kit.leases import bucket_of
 from app.refills import queries
 from app.refills.mailing import write_mail
+from app.refills.telling import tell
 from app.refills.terms import Card, Consent, Mode, Reason, Rule, State, Terms
 
 
@@ -53,7 +53,7 @@ async def _tell(session: AsyncSession, before: Rule | None, after: Rule, *, acto
     told: dict[str, object] = {"from": before and before.state, "to": after.state}
     if after.state is not State.OFF:
         told |= {"reason": after.reason, "until": after.until and rfc3339(after.until)}
-    await record(session, Event(account_id, account_id, f"auto_topup.{after.state}", at, actor=actor, data=told))
+    await tell(session, account_id, f"auto_topup.{after.state}", told, at=at, actor=actor)
     if after.state is State.SUSPENDED and after.reason is not Reason.ACTION_REQUIRED:
         cause = f"auto_topup:{after.version}"
         mailed = {"reason": after.reason}

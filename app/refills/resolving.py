@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ledger
-from app.events import Event, record
 from app.kit.clock import rfc3339
 from app.kit.ids import AccountId
 from app.kit.money import dollars
@@ -23,6 +22,7 @@ from app.refills.attempts import Attempt, find_open, lock_attempt, move
 from app.refills.keeping import change, find_rule
 from app.refills.mailing import write_mail
 from app.refills.states import AttemptState
+from app.refills.telling import tell
 from app.refills.terms import Reason, Rule, State
 
 
@@ -47,7 +47,7 @@ async def succeed(
     await move(session, paid, AttemptState.SUCCEEDED, at=at)
     wallet = await ledger.lock_wallet(session, account_id)
     told = _of(attempt) | {"payment_id": payment_id, "last4": last4, "available": dollars(wallet.available)}
-    await _tell(session, account_id, "auto_topup.succeeded", told, at=at)
+    await tell(session, account_id, "auto_topup.succeeded", told, at=at)
     await _change(
         session,
         account_id,
@@ -82,7 +82,7 @@ async def decline(
     )
     await move(session, attempt, AttemptState.DECLINED, at=at)
     told = _of(attempt) | {"decline_code": decline_code, "advice_code": advice_code, "last4": last4}
-    await _tell(session, account_id, "auto_topup.declined", told, at=at)
+    await tell(session, account_id, "auto_topup.declined", told, at=at)
     rule = await _change(
         session,
         account_id,
@@ -121,7 +121,7 @@ async def need_action(
     account_id = attempt.account_id
     await move(session, attempt, AttemptState.ACTION_REQUIRED, at=at)
     told = _of(attempt) | {"checkout_id": checkout_id, "last4": last4}
-    await _tell(session, account_id, "auto_topup.action_required", told, at=at)
+    await tell(session, account_id, "auto_topup.action_required", told, at=at)
 
     def suspend(rule: Rule) -> Rule:
         is_its_card = rule.card is not None and rule.card.fingerprint == attempt.card_fingerprint
@@ -147,7 +147,7 @@ async def give_up(session: AsyncSession, attempt: Attempt, *, reason: str, at: d
 async def withdraw(session: AsyncSession, attempt: Attempt, *, reason: str, at: datetime) -> None:
     """End an attempt of which nothing is at Stripe. The caller holds the wallet's lock."""
     await move(session, attempt, AttemptState.CANCELED, at=at)
-    await _tell(session, attempt.account_id, "auto_topup.canceled", _of(attempt) | {"reason": reason}, at=at)
+    await tell(session, attempt.account_id, "auto_topup.canceled", _of(attempt) | {"reason": reason}, at=at)
 
 
 async def cancel_unsent(session: AsyncSession, *, account_id: AccountId, reason: str, at: datetime) -> None:
@@ -201,7 +201,3 @@ async def _change(
 
 def _of(attempt: Attempt) -> dict[str, Any]:
     return {"attempt_id": attempt.id, "amount": dollars(attempt.amount)}
-
-
-async def _tell(session: AsyncSession, account_id: AccountId, name: str, data: dict[str, Any], *, at: datetime) -> None:
-    await record(session, Event(account_id, account_id, name, at, data=data))

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import ledger
+from app import audit, ledger
 from app.kit.ids import AccountId
 from app.ledger import Kind, Movement
 from app.wallet import alerts
@@ -41,11 +41,18 @@ async def credit_adjustment(
         actor=actor,
         description=reason,
     )
-    return await receive(session, credit)
+    is_new = await receive(session, credit)
+    if is_new:
+        told = {"amount_micros": amount, "reference": reference, "reason": reason}
+        await audit.write(
+            session, audit.Entry(account_id, "wallet.credited", account_id, at, actor=actor, details=told)
+        )
+    return is_new
 
 
 async def unfreeze(session: AsyncSession, *, account_id: AccountId, at: datetime) -> None:
     """Let a wallet that was frozen reserve and renew again; the difference in its books has been explained."""
     await ledger.unfreeze(session, account_id=account_id)
+    await audit.write(session, audit.Entry(account_id, "wallet.unfrozen", account_id, at))
     await renew_drained(session, account_id=account_id, at=at)
     await notice(session, [account_id], at=at)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import ledger, lots
+from app import audit, ledger, lots
 from app.kit.db import driver
 from app.kit.ids import AccountId, RentalId
 from app.ledger import Kind, Movement
@@ -51,6 +51,7 @@ async def grant_promo(
         return False
     grant = lots.Grant(amount, reference, reason, expires_at, priority)
     lot_id = await lots.open_promo(session, grant, account_id=account_id, withheld=wallet.owed > 0, at=at)
+    await audit.write(session, _granted(grant, lot_id, account_id=account_id, actor=actor, at=at))
     if wallet.owed:
         return True
     movement = Movement(
@@ -97,7 +98,23 @@ async def expire_promo(session: AsyncSession, *, account_id: AccountId, at: date
     await lots.advance(session, account_id)
     await lots.looked_after(session, account_id=account_id, at=at, again_at=at + _LOOK_AGAIN)
     await notice(session, [account_id], at=at)
-    return sum(movement.amount for movement in movements)
+    expired = sum(movement.amount for movement in movements)
+    if expired:
+        entry = audit.Entry(
+            account_id, "wallet.promo_expired", account_id, at, actor=audit.SYSTEM, details={"amount_micros": expired}
+        )
+        await audit.write(session, entry)
+    return expired
+
+
+def _granted(grant: lots.Grant, lot_id: str, *, account_id: AccountId, actor: str, at: datetime) -> audit.Entry:
+    told = {
+        "amount_micros": grant.amount,
+        "reference": grant.reference,
+        "reason": grant.reason,
+        "expires_at": grant.expires_at,
+    }
+    return audit.Entry(account_id, "wallet.promo_granted", lot_id, at, actor=actor, details=told)
 
 
 async def _settle(session: AsyncSession, *, account_id: AccountId, at: datetime) -> None:

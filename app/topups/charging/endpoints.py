@@ -25,6 +25,7 @@ from app.web import (
     Work,
     answer,
     check_match,
+    consulting,
     etag,
     list_answer,
     new_router,
@@ -42,6 +43,7 @@ from app.web.errors import (
 
 router = new_router("/v1/wallet/auto-topup", tag="billing")
 Reading = Annotated[Work, Depends(working("billing:read"), scope="function")]
+Asking = Annotated[Work, Depends(consulting("billing:read"), scope="function")]
 Writing = Annotated[Work, Depends(working("billing:write"), scope="function")]
 _IDEMPOTENT = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
 
@@ -115,7 +117,7 @@ async def resume(work: Writing, request: Request) -> Response:
     operation_id="preview_auto_topup",
     responses=responses_for(CardRequired, UnknownCard),
 )
-async def preview(body: AutoTopupTerms, work: Reading) -> Response:
+async def preview(body: AutoTopupTerms, work: Asking) -> Response:
     """Return what a rule would do with these terms: now, at its threshold and when empty. Nothing is changed."""
     account_id, at = work.account_id, work.at
     card = await _card(work, body.payment_method_id)

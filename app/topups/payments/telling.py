@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import mail, tenancy, wallet
+from app import audit, mail, tenancy, wallet
 from app.events import Event, record
 from app.kit.clock import rfc3339
 from app.kit.ids import AccountId
@@ -42,6 +42,7 @@ async def tell(session: AsyncSession, news: Sequence[News], *, account_id: Accou
         return
     events = [Event(account_id, account_id, one.type, at, actor=one.actor, data=dict(one.data)) for one in news]
     await record(session, *events)
+    await audit.write(session, *(_entry(one, account_id, at=at) for one in news))
     mailed = [one for one in news if one.template is not None]
     if not mailed:
         return
@@ -54,6 +55,11 @@ async def tell(session: AsyncSession, news: Sequence[News], *, account_id: Accou
             await mail.write(
                 session, account_id=account_id, to=to, template=one.template, data=told, key=one.key, at=at
             )
+
+
+def _entry(news: News, account_id: AccountId, *, at: datetime) -> audit.Entry:
+    of = news.data.get("refund_id") or news.data.get("dispute_id") or news.data.get("payment_id") or account_id
+    return audit.Entry(account_id, news.type, str(of), at, actor=news.actor, details=news.data)
 
 
 def payment_news(row: PaymentRow) -> News:

@@ -8,10 +8,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
+from app import audit
 from app.kit.errors import NotFound
 from app.topups.customers import ensure_customer
 from app.topups.edge import stripe_of, told_over_http, tools_of
 from app.topups.errors import CardPaymentsNotSetUp, StripeOutOfReach, StripeRefusal
+from app.topups.tools import TopupTools
 from app.topups.visits import cards
 from app.topups.visits.schemas import PaymentMethod, PaymentMethodPage, PortalSession
 from app.web import ListAnswer, Principal, Work, answer, calling, list_answer, new_router, responses_for, working
@@ -97,7 +99,14 @@ async def create_portal_session(caller: Writer, request: Request) -> Response:
         url = await stripe.create_portal_session(
             customer_id=customer_id, return_url=f"{tools.public_url}/v1/billing/return"
         )
+    await _tell_opened(tools, caller)
     return answer(PortalSession(url=url))
+
+
+async def _tell_opened(tools: TopupTools, caller: Principal) -> None:
+    entry = audit.Entry(caller.account_id, "portal_session.created", caller.account_id, tools.clock.now())
+    async with tools.db.begin(caller.account_id) as session:
+        await audit.write(session, entry)
 
 
 @public_router.get("/return", response_class=HTMLResponse, include_in_schema=False)

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import refills, wallet
+from app import audit, refills, wallet
 from app.events import Event, record
 from app.kit.db import driver
 from app.kit.errors import NotFound
@@ -156,6 +156,7 @@ async def _converge(session: AsyncSession, seen: _Seen, *, at: datetime) -> None
         if row is not None and row.detached_at is None:
             row.detached_at = at
             await record(session, _event("payment_method.removed", row, at=at))
+            await audit.write(session, _entry("payment_method.removed", row, at=at))
             await refills.note_detached_card(session, account_id=account_id, payment_method_id=method_id, at=at)
 
 
@@ -179,6 +180,7 @@ async def _add(
     )
     session.add(row)
     await record(session, _event("payment_method.saved", row, at=at))
+    await audit.write(session, _entry("payment_method.saved", row, at=at, actor="stripe"))
 
 
 async def _is_gone(tools: TopupTools, method_id: str, customer_id: str) -> bool:
@@ -220,3 +222,9 @@ async def _owner_of_customer(session: AsyncSession, customer_id: str) -> Account
 def _event(kind: str, row: PaymentMethodRow, *, at: datetime) -> Event:
     data = {"payment_method_id": row.id, "brand": row.brand, "last4": row.last4}
     return Event(AccountId(row.account_id), row.account_id, kind, at, actor="stripe", data=data)
+
+
+def _entry(action: str, row: PaymentMethodRow, *, at: datetime, actor: str | None = None) -> audit.Entry:
+    """Return what the audit is told: a card is taken off by whoever asks, and saved by what Stripe says."""
+    details = {"brand": row.brand, "last4": row.last4}
+    return audit.Entry(row.account_id, action, row.id, at, actor=actor, details=details)

@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import audit
 from app.kit.ids import AccountId, CheckoutId, TopupId
 from app.kit.leases import bucket_of
 from app.topups.customers import KEYS_ARE_KEPT, ensure_customer
@@ -246,8 +247,15 @@ async def _written(
         "expires_at": at + LIFETIME,
         "next_at": at + _FIRST_LOOK,
     }
-    await session.execute(insert(CheckoutRow).values(values).on_conflict_do_nothing())
+    made = await session.scalar(insert(CheckoutRow).values(values).on_conflict_do_nothing().returning(CheckoutRow.id))
+    if made is not None:
+        await audit.write(session, _entry(wish, checkout_id, account_id=account_id, at=at))
     row = await find_by_key(session, account_id=account_id, key=wish.kept_key)
     if row is None:
         raise AssertionError("a visit was written and is not there")
     return row
+
+
+def _entry(wish: Wish, checkout_id: CheckoutId, *, account_id: AccountId, at: datetime) -> audit.Entry:
+    told = {"purpose": wish.purpose, "amount_micros": wish.amount, "save_card": wish.save_card}
+    return audit.Entry(account_id, "checkout.created", checkout_id, at, actor=wish.created_by, details={"after": told})
