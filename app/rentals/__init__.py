@@ -11,12 +11,14 @@ runs, sleeps, waits and ends), ``showing`` (HTTP).
 
 from app.rentals.asking.requesting import Requested, quote, request
 from app.rentals.keeping.hibernating import hibernate
+from app.rentals.keeping.idleness import IDLE_PERCENT
 from app.rentals.keeping.stopping import stop
 from app.rentals.placing.resuming import resume
 from app.rentals.states import Stage, Status
 from app.rentals.tools import Limits, PlatformKey, Tools
 
 __all__ = [
+    "IDLE_PERCENT",
     "Limits",
     "PlatformKey",
     "Requested",

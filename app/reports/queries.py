@@ -127,3 +127,46 @@ KEYS: Final = {
 
 BY_NET: Final = "charged - refunded DESC, key NULLS LAST"
 BY_DAY: Final = "key DESC"
+
+# A month by team, and by family within each team: of one moment too, so that one adds up to the other.
+CHARGE_BACK: Final = f"""
+{_SEEN}, by_rental AS (
+    SELECT team_id, nullif(family, '') AS family, rental_id, {_SUMS} FROM seen GROUP BY 1, 2, 3
+), by_team AS (
+    SELECT team_id, rental_id, {_SUMS} FROM by_rental GROUP BY 1, 2
+)
+SELECT true AS whole, team_id, NULL AS family, count(*) FILTER (WHERE rental_id <> '') AS rentals, {_SUMS}
+FROM by_team GROUP BY 2
+UNION ALL
+SELECT false, team_id, family, count(*) FILTER (WHERE rental_id <> ''), {_SUMS} FROM by_rental GROUP BY 2, 3
+"""  # noqa: S608 - a constant
+
+FIRST_TRANSFER: Final = "SELECT effective_at FROM transfers WHERE account_id = $1 ORDER BY seq LIMIT 1"
+
+WHOSE: Final = """
+SELECT id, team_id, key_id, user_id FROM rentals WHERE account_id = $1 AND id = ANY($2::text[])
+"""
+
+# What each rental's GPUs did, dearest idleness first. An hour of one GPU costs the rental's rate by its GPUs.
+SUM_IDLE: Final = """
+WITH used AS (
+    SELECT rental_id, gpu, sum(seconds)::bigint AS seconds, sum(idle_seconds)::bigint AS idle_seconds,
+           sum(percent_seconds)::bigint AS percent_seconds, max(sampled_at) AS sampled_at
+    FROM gpu_use WHERE account_id = $1 AND day >= $2::date AND day < $3::date GROUP BY 1, 2
+), rented AS (
+    SELECT rental_id, sum(seconds)::bigint AS seconds, sum(idle_seconds)::bigint AS idle_seconds,
+           max(sampled_at) AS sampled_at, count(*) AS gpu_count, array_agg(gpu ORDER BY gpu) AS gpus,
+           array_agg(seconds ORDER BY gpu) AS gpu_seconds, array_agg(idle_seconds ORDER BY gpu) AS gpu_idle_seconds,
+           array_agg(percent_seconds ORDER BY gpu) AS gpu_percent_seconds
+    FROM used GROUP BY 1
+), priced AS (
+    SELECT u.*, r.name, r.status, r.team_id, r.user_id, r.rate, nullif(r.listing ->> 'family', '') AS family,
+           div(r.rate::numeric * u.idle_seconds,
+               3600 * greatest(u.gpu_count, (r.listing ->> 'gpu_count')::bigint, 1))::bigint AS cost
+    FROM rented u JOIN rentals r ON r.account_id = $1 AND r.id = u.rental_id
+    WHERE $4::text[] IS NULL OR r.team_id = ANY($4) OR r.key_id = $5 OR (r.key_id IS NULL AND r.user_id = $6)
+)
+SELECT *, count(*) OVER () AS rentals, sum(seconds) OVER ()::bigint AS all_seconds,
+       sum(idle_seconds) OVER ()::bigint AS all_idle_seconds, sum(cost) OVER ()::bigint AS all_cost
+FROM priced ORDER BY cost DESC, rental_id LIMIT $7
+"""

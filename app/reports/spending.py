@@ -56,6 +56,13 @@ class Sight:
         """Whether it is all there is."""
         return self.teams is None
 
+    def sees(self, *, team_id: str | None, key_id: str | None, user_id: str | None) -> bool:
+        """Say whether a rental of a team, made by a key or else a person, is within it; as the statements do."""
+        if self.teams is None or (team_id is not None and team_id in self.teams):
+            return True
+        made_by, mine = key_id or user_id, {self.key_id, self.user_id}
+        return made_by is not None and made_by in mine
+
     def bounds(self, days: Days) -> tuple[object, ...]:
         """Return the first parameters of every statement."""
         return (

@@ -163,6 +163,12 @@ async def get_statement(session: AsyncSession, month: Month, *, account_id: Acco
     )
 
 
+async def is_final(session: AsyncSession, month: Month, *, account_id: AccountId, at: datetime) -> bool:
+    """Say whether a month of an account is over and settled to its end: nothing is added to it any more."""
+    unsettled = await driver(session).fetchval(queries.FIRST_UNSETTLED, account_id)
+    return _is_final(month, unsettled=unsettled, at=at)
+
+
 async def list_months(session: AsyncSession, *, account_id: AccountId, at: datetime) -> list[MonthSummed]:
     """Return every month from the first movement to now, newest first."""
     connection = driver(session)
