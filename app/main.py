@@ -22,6 +22,7 @@ from app.catalog import endpoints as catalog_endpoints
 from app.kit.log import configure_logs
 from app.ledger import endpoints as ledger_endpoints
 from app.rentals.showing import endpoints as rental_endpoints
+from app.reports import endpoints as report_endpoints
 from app.settings import Settings, read_settings
 from app.statements import endpoints as statement_endpoints
 from app.tenancy import endpoints as tenancy_endpoints
@@ -55,6 +56,7 @@ ROUTERS = (
     payment_endpoints.router,
     topup_endpoints.router,
     statement_endpoints.router,
+    report_endpoints.router,
     webhook_endpoints.router,
     *rental_endpoints.ROUTERS,
 )

@@ -36,6 +36,7 @@ from app.refills import reconcilers as refill_reconcilers
 from app.rentals.placing import sweeping
 from app.rentals.reconcilers import reconcilers as rental_reconcilers
 from app.rentals.tools import Tools
+from app.reports import reconcilers as report_reconcilers
 from app.settings import Settings, read_settings
 from app.topups import TopupTools
 from app.topups.charging.charging import charging
@@ -81,6 +82,7 @@ def reconcilers_of(state: WorkerState) -> list[Reconciler]:
         *_card_reconcilers(state.topups),
         mail_reconcilers.sending(tools.db, tools.clock, state.outlet, sender=state.sender),
         mail_reconcilers.tidying(tools.db),
+        *report_reconcilers.reconcilers(tools.db),
         web_reconcilers.pruning(tools.db),
     ]
 

@@ -25,6 +25,7 @@ from app.kit.schema import ensure_roles, role_url, upgrade
 from app.ledger import invariants as ledger_invariants
 from app.lots import invariants as lot_invariants
 from app.refills import invariants as refill_invariants
+from app.reports import invariants as report_invariants
 from app.topups.payments import invariants as topup_invariants
 from app.wallet import invariants as wallet_invariants
 
@@ -136,7 +137,14 @@ def at() -> datetime:
 
 NewAccount = Callable[..., Awaitable[AccountId]]
 
-INVARIANTS = (ledger_invariants, wallet_invariants, lot_invariants, refill_invariants, topup_invariants)
+INVARIANTS = (
+    ledger_invariants,
+    wallet_invariants,
+    lot_invariants,
+    refill_invariants,
+    topup_invariants,
+    report_invariants,
+)
 """Every room's, by hand."""
 
 
