@@ -32,12 +32,14 @@ from app.kit.reconcile import LAG, Reconciler, Round, Runner
 from app.ledger import reconcilers as ledger_reconcilers
 from app.lots import reconcilers as lot_reconcilers
 from app.mail import reconcilers as mail_reconcilers
+from app.policies import reconcilers as policy_reconcilers
 from app.refills import reconcilers as refill_reconcilers
 from app.rentals.placing import sweeping
 from app.rentals.reconcilers import reconcilers as rental_reconcilers
 from app.rentals.tools import Tools
 from app.reports import reconcilers as report_reconcilers
 from app.settings import Settings, read_settings
+from app.tenancy.people import reconcilers as people_reconcilers
 from app.topups import TopupTools
 from app.topups.charging.charging import charging
 from app.topups.events import reconcilers as event_reconcilers
@@ -69,6 +71,7 @@ def reconcilers_of(state: WorkerState) -> list[Reconciler]:
         tidy_reconciler(tools.db),
         *rental_reconcilers(tools),
         *cost_reconcilers.reconcilers(tools),
+        *policy_reconcilers.reconcilers(tools.db),
         wallet_reconcilers.metering(tools.db),
         wallet_reconcilers.warnings(tools.db),
         wallet_reconcilers.auditing(tools.db),
@@ -82,6 +85,7 @@ def reconcilers_of(state: WorkerState) -> list[Reconciler]:
         *_card_reconcilers(state.topups),
         mail_reconcilers.sending(tools.db, tools.clock, state.outlet, sender=state.sender),
         mail_reconcilers.tidying(tools.db),
+        people_reconcilers.pruning(tools.db),
         *report_reconcilers.reconcilers(tools.db),
         web_reconcilers.pruning(tools.db),
     ]

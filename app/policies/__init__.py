@@ -5,10 +5,14 @@ Promised: no cap and no budget is ever exceeded, however many ask at once; a dry
 A policy belongs to a subject: the account, a team, a person or a key. All that apply to a spender hold together. A team
 has a policy from its first day on (``TEAM_DEFAULT``), any other subject none until one is set.
 
-Tables: policies, commitments (what is open), policy_spend, policy_counted, policy_zones (what was spent, by local day).
+A budget that stops all ends what runs at the very second, by the meters themselves (``recap``); others pause and tell.
+
+Tables: policies, commitments (what is open), policy_spend, policy_counted, policy_zones (what was spent, by local day),
+budget_marks, budget_looks (what was told of budgets), policy_requests.
 Order of locks: the wallet, then these.
 """
 
+from app.policies.budgets.enforcing import recap
 from app.policies.committing import admit, check, end, find_spender, require
 from app.policies.deciding import Binding, Verdict, Wish, decide
 from app.policies.errors import (
@@ -58,6 +62,7 @@ __all__ = [
     "list_policies",
     "longest",
     "narrow",
+    "recap",
     "require",
     "require_duration",
     "stand",

@@ -47,8 +47,6 @@ ON CONFLICT (account_id, subject) DO UPDATE SET version = excluded.version, gpu_
     updated_by = excluded.updated_by
 """
 
-SAVE_PAUSE: Final = "UPDATE policies SET paused_until = $3, paused_because = $4 WHERE account_id = $1 AND subject = $2"
-
 INSERT_COMMITMENT: Final = """
 INSERT INTO commitments (account_id, rental_id, team_id, key_id, user_id, family, gpu_count, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -68,7 +66,7 @@ SELECT t.account_id, t.seq, t.rental_id, t.rate, t.from_s, t.to_s, coalesce(t.ba
        CASE WHEN t.credit = 'spend' THEN t.amount ELSE -t.amount END AS micros,
        t.effective_at - make_interval(secs => coalesce(sum(t.to_s - t.from_s) OVER later, 0)) AS until,
        c.team_id, c.user_id, c.key_id
-FROM transfers t LEFT JOIN commitments c ON c.account_id = t.account_id AND c.rental_id = t.rental_id
+FROM {transfers} LEFT JOIN commitments c ON c.account_id = t.account_id AND c.rental_id = t.rental_id
 WHERE {where} AND (t.credit = 'spend' OR t.debit = 'spend')
 WINDOW later AS (PARTITION BY t.account_id, t.rental_id, t.effective_at ORDER BY t.seq DESC
                  ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
@@ -130,7 +128,7 @@ def standing(*, of_account: bool, from_days: bool) -> str:
 def _standing(*, of_account: bool, from_days: bool) -> str:
     counted = f" AND t.seq > {_COUNTED}" if from_days else ""
     return STANDING.format(
-        tail=TAIL.format(where=f"t.account_id = $1{counted}"),
+        tail=TAIL.format(transfers="transfers t", where=f"t.account_id = $1{counted}"),
         whose="true" if of_account else _OF_ANY,
         days=_DAYS if from_days else "0",
     )
@@ -141,3 +139,86 @@ _STANDINGS: Final = {
     for of_account in (True, False)
     for from_days in (True, False)
 }
+
+FIND_UNCOUNTED: Final = """
+SELECT w.account_id FROM wallets w LEFT JOIN policy_counted k ON k.account_id = w.account_id
+WHERE w.bucket = ANY($1::smallint[]) AND w.seq > coalesce(k.seq, 0) ORDER BY w.account_id LIMIT $2
+"""
+
+# Subjects whose days are counted in another zone than theirs.
+FIND_MISZONED: Final = """
+SELECT s.account_id, s.subject, s.time_zone FROM (
+    SELECT account_id, id AS subject, time_zone FROM teams
+    UNION ALL SELECT account_id, subject, time_zone FROM policies
+    WHERE subject = account_id OR subject LIKE 'usr\\_%'
+) s JOIN wallets w ON w.account_id = s.account_id
+LEFT JOIN policy_zones z ON z.account_id = s.account_id AND z.subject = s.subject
+WHERE w.bucket = ANY($1::smallint[]) AND s.time_zone <> coalesce(z.time_zone, 'UTC')
+ORDER BY s.account_id, s.subject LIMIT $2
+"""
+
+OPEN_COUNTED: Final = """
+INSERT INTO policy_counted (account_id, seq) SELECT a, 0 FROM unnest($1::text[]) AS a ON CONFLICT DO NOTHING
+"""
+
+LOCK_COUNTED: Final = """
+SELECT account_id, seq FROM policy_counted WHERE account_id = ANY($1::text[]) ORDER BY account_id FOR UPDATE
+"""
+
+READ_POSTED: Final = "SELECT account_id, seq FROM wallets WHERE account_id = ANY($1::text[])"
+
+_BOOKS: Final = """
+unnest($1::text[], $2::bigint[], $3::bigint[]) AS b(account_id, after, upto)
+JOIN transfers t ON t.account_id = b.account_id AND t.seq > b.after AND t.seq <= b.upto
+"""
+_COUNTED_TAIL: Final = TAIL.format(transfers=_BOOKS, where="true")
+_SUBJECT_TAIL: Final = TAIL.format(transfers=_BOOKS, where="$4 IN (t.account_id, c.team_id, c.user_id, c.key_id)")
+
+_SPAN: Final = """
+WITH tail AS MATERIALIZED ({tail})
+SELECT min(t.until - make_interval(secs => coalesce(t.to_s - t.from_s, 0))) AS since, max(t.until) AS until FROM tail t
+"""
+READ_SPAN: Final = _SPAN.format(tail=_COUNTED_TAIL)
+READ_SPAN_OF_SUBJECT: Final = _SPAN.format(tail=_SUBJECT_TAIL)
+
+READ_ZONES: Final = """
+SELECT DISTINCT time_zone FROM policy_zones WHERE account_id = ANY($1::text[])
+"""
+
+# Each row of the tail, cut where the days ($5 zone, $6 day, $7 since, $8 until) of its subjects end.
+_COUNT: Final = f"""
+WITH tail AS MATERIALIZED ({{tail}}), cut AS (
+    SELECT t.account_id, s.subject, d.day, sum(({cost_up_to("d.until")}) - ({cost_up_to("d.since")})) AS micros
+    FROM tail t CROSS JOIN LATERAL ({{subjects}}) AS s(subject)
+    LEFT JOIN policy_zones z ON z.account_id = t.account_id AND z.subject = s.subject
+    JOIN unnest($5::text[], $6::date[], $7::timestamptz[], $8::timestamptz[]) AS d(zone, day, since, until)
+        ON d.zone = coalesce(z.time_zone, 'UTC') AND d.since <= t.until
+        AND d.until > t.until - make_interval(secs => coalesce(t.to_s - t.from_s, 0) + 1)
+    GROUP BY 1, 2, 3
+)
+INSERT INTO policy_spend (account_id, subject, day, micros)
+SELECT account_id, subject, day, micros FROM cut WHERE micros <> 0
+ON CONFLICT (account_id, subject, day) DO UPDATE SET micros = policy_spend.micros + excluded.micros
+"""  # noqa: S608 - a constant
+_EVERYBODY: Final = """
+SELECT DISTINCT x FROM (VALUES (t.account_id), (t.team_id), (t.user_id), (t.key_id)) AS v(x)
+WHERE x IS NOT NULL AND ($4::text IS NULL OR x = $4)
+"""
+COUNT: Final = _COUNT.format(tail=_COUNTED_TAIL, subjects=_EVERYBODY)
+COUNT_SUBJECT: Final = _COUNT.format(tail=_SUBJECT_TAIL, subjects=_EVERYBODY)
+
+SAVE_COUNTED: Final = """
+UPDATE policy_counted k SET seq = b.upto FROM unnest($1::text[], $2::bigint[]) AS b(account_id, upto)
+WHERE k.account_id = b.account_id
+"""
+
+FORGET_DAYS: Final = "DELETE FROM policy_spend WHERE account_id = $1 AND subject = $2"
+
+SAVE_ZONE: Final = """
+INSERT INTO policy_zones (account_id, subject, time_zone) VALUES ($1, $2, $3)
+ON CONFLICT (account_id, subject) DO UPDATE SET time_zone = excluded.time_zone
+"""
+
+IS_MEMBER: Final = "SELECT true FROM users WHERE account_id = $1 AND id = $2 AND removed_at IS NULL"
+
+FIND_KEY: Final = "SELECT team_id, created_by FROM api_keys WHERE account_id = $1 AND id = $2"

@@ -37,6 +37,17 @@ class Spender:
             limit=principal.limit,
         )
 
+    @classmethod
+    def of_no_team(cls, principal: Principal) -> Spender:
+        """Return who spends when a caller asks for something for no team, or for its key's."""
+        return cls(
+            account_id=principal.account_id,
+            team_id=principal.team_id,
+            user_id=principal.user_id,
+            key_id=principal.key_id,
+            limit=principal.limit,
+        )
+
     @property
     def subjects(self) -> tuple[str, ...]:
         """The ids of those whose policies apply, the widest first."""

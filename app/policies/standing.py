@@ -116,7 +116,7 @@ async def stand(session: AsyncSession, rules: Rules, *, at: datetime) -> Standin
         "zones"
     ]:  # the days were counted elsewhere, until they are again
         row = await _read(session, rules, budgets, from_days=False)
-    opened = _opened(spender, row["opened"])
+    opened = _opened(spender, row["opened"], of_account=_counts_account(rules))
     spent = [
         Spent(budget, settled, opened[budget.subject].held)
         for budget, settled in zip(budgets, row["spent"], strict=True)
@@ -126,7 +126,7 @@ async def stand(session: AsyncSession, rules: Rules, *, at: datetime) -> Standin
 
 async def _read(session: AsyncSession, rules: Rules, budgets: list[Budget], *, from_days: bool) -> asyncpg.Record:
     spender = rules.spender
-    of_account = any(policy.kind is SubjectKind.ACCOUNT for policy in rules.binding)
+    of_account = _counts_account(rules)
     [row] = await driver(session).fetch(
         queries.standing(of_account=of_account, from_days=from_days),
         spender.account_id,
@@ -140,8 +140,13 @@ async def _read(session: AsyncSession, rules: Rules, budgets: list[Budget], *, f
     return row
 
 
-def _opened(spender: Spender, counts: tuple[int, ...]) -> dict[str, Open]:
-    ids = (spender.account_id, spender.team_id, spender.user_id, spender.key_id)
+def _counts_account(rules: Rules) -> bool:
+    """Say whether everything open on the account is to be counted: not for a team's caps alone."""
+    return any(policy.kind is SubjectKind.ACCOUNT for policy in rules.binding or rules.policies)
+
+
+def _opened(spender: Spender, counts: tuple[int, ...], *, of_account: bool) -> dict[str, Open]:
+    ids = (of_account and spender.account_id, spender.team_id, spender.user_id, spender.key_id)
     return {
         subject: Open(*map(int, counts[n * _COLUMNS : (n + 1) * _COLUMNS])) for n, subject in enumerate(ids) if subject
     }

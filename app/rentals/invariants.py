@@ -50,6 +50,15 @@ INVARIANTS: Final = {
         SELECT r.id FROM rentals r JOIN attempts a ON a.account_id = r.account_id AND a.rental_id = r.id
         WHERE r.status = 'queued' AND a.status NOT IN ('doomed', 'gone')
     """,
+    "a rental counts against the caps of those for whom it runs, until it is over": """
+        SELECT r.id FROM rentals r LEFT JOIN commitments c ON c.account_id = r.account_id AND c.rental_id = r.id
+        WHERE c.rental_id IS NULL OR (r.status IN ('stopped', 'failed')) <> (c.ended_at IS NOT NULL)
+        OR (r.team_id, r.key_id, r.user_id) IS DISTINCT FROM (c.team_id, c.key_id, c.user_id)
+    """,
+    "nothing counts against the caps without a rental": """
+        SELECT c.rental_id FROM commitments c WHERE NOT EXISTS (
+            SELECT 1 FROM rentals r WHERE r.account_id = c.account_id AND r.id = c.rental_id)
+    """,
     "no hold is without a rental": """
         SELECT h.rental_id FROM holds h WHERE NOT EXISTS (
             SELECT 1 FROM rentals r WHERE r.account_id = h.account_id AND r.id = h.rental_id)

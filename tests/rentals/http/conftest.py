@@ -204,9 +204,9 @@ async def make_caller(at):
     """Give an account a key, and a client for an application."""
     opened = []
 
-    async def making(app, worker_db, account_id, *, scopes=SCOPES):
+    async def making(app, worker_db, account_id, *, scopes=SCOPES, **terms):
         async with worker_db.begin_unscoped() as session:
-            terms = KeyTerms("first", frozenset(scopes))
+            terms = KeyTerms("first", frozenset(scopes), **terms)
             key = await create_key(session, terms, account_id=account_id, pepper=PEPPER, at=at)
         http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app),

@@ -1,0 +1,87 @@
+"""Setting a policy: under the wallet's lock, so that every decision is by the old terms or by the new ones."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import audit, wallet
+from app.kit.db import driver
+from app.kit.ids import AccountId
+from app.kit.money import dollars
+from app.policies import queries
+from app.policies.reading import get_policies
+from app.policies.terms import TERMS_FIELDS, Policy, SubjectKind, Terms
+
+
+async def lock_policy(session: AsyncSession, *, account_id: AccountId, subject: str) -> Policy:
+    """Return a subject's policy; nobody else changes it, and nothing is admitted under it, until the transaction ends."""
+    await wallet.lock(session, account_id=account_id)
+    [found] = await get_policies(session, account_id=account_id, subjects=[subject])
+    return found
+
+
+async def set_terms(
+    session: AsyncSession,
+    before: Policy,
+    terms: Terms,
+    *,
+    account_id: AccountId,
+    time_zone: str | None = None,
+    actor: str,
+    at: datetime,
+) -> Policy:
+    """Give a subject other terms from now on, in place of those that ``lock_policy`` returned; told in the audit.
+
+    What is open under the old terms stays. ``time_zone`` is heeded for the account and for persons alone.
+    """
+    await driver(session).execute(
+        queries.SAVE_POLICY,
+        account_id,
+        before.subject,
+        before.version + 1,
+        _stored(terms.gpu_whitelist),
+        terms.max_instances,
+        terms.max_gpus,
+        terms.max_price_micros_per_hour,
+        terms.daily_budget_micros,
+        terms.monthly_budget_micros,
+        terms.max_duration_seconds,
+        _stored(terms.allowed_regions),
+        _stored(terms.allowed_providers),
+        terms.min_reliability_ppm,
+        terms.on_budget_exceeded,
+        time_zone or before.time_zone,
+        at,
+        actor,
+    )
+    [after] = await get_policies(session, account_id=account_id, subjects=[before.subject])
+    await audit.write(
+        session,
+        audit.Entry(
+            account_id,
+            "policy.updated",
+            before.subject,
+            at,
+            actor=actor,
+            team_id=before.subject if before.kind is SubjectKind.TEAM else None,
+            details=audit.changes(_told(before), _told(after)),
+        ),
+    )
+    return after
+
+
+def _stored(names: tuple[str, ...] | None) -> str | None:
+    return None if names is None else json.dumps(list(names))
+
+
+def _told(policy: Policy) -> dict[str, Any]:
+    terms = {name: getattr(policy.terms, name) for name in TERMS_FIELDS}
+    told = {
+        name.removesuffix("_micros"): dollars(value) if "_micros" in name and value is not None else value
+        for name, value in terms.items()
+    }
+    return {**told, "time_zone": policy.time_zone}
