@@ -139,7 +139,9 @@ def identity_of(user: Any, emails: Any) -> Identity:  # noqa: ANN401 - what GitH
     github_id, login = user["id"], user["login"]
     if type(github_id) is not int or github_id <= 0 or not isinstance(login, str) or not _is_showable(login):
         raise ValueError("no user")
-    verified = [one for one in emails if one["verified"] is True and _is_address(one["email"])]
+    if not all(type(one["verified"]) is bool and isinstance(one["email"], str) for one in emails):
+        raise ValueError("no addresses")
+    verified = [one for one in emails if one["verified"] and _is_address(one["email"])]
     verified.sort(key=lambda one: one["primary"] is not True)  # stable: the primary one first, the others as they come
     if not verified:
         raise EmailUnverified
@@ -152,8 +154,8 @@ def _is_showable(text: str) -> bool:
     return bool(text.strip()) and text.isprintable() and len(text) <= _NAME_MAX
 
 
-def _is_address(text: object) -> bool:
-    return isinstance(text, str) and text.isprintable() and "@" in text and len(text) <= _EMAIL_MAX
+def _is_address(text: str) -> bool:
+    return text.isprintable() and "@" in text and len(text) <= _EMAIL_MAX
 
 
 def _told(error: Any) -> Exception:  # noqa: ANN401 - authlib is untyped

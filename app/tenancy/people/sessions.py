@@ -54,8 +54,11 @@ class _Known:
 class Sessions:
     """Recognises people, as the auth role. One per process."""
 
-    def __init__(self, db: Database, tokens: Tokens, site: Site) -> None:
+    def __init__(
+        self, db: Database, tokens: Tokens, site: Site, *, remembered_seconds: float = REMEMBERED_SECONDS
+    ) -> None:
         self.site = site
+        self._remembered_seconds = remembered_seconds
         self._db = db
         self._tokens = tokens
         self._known: dict[bytes, _Known] = {}
@@ -210,7 +213,7 @@ class Sessions:
             opens_until=min(moment for moment in opens if moment is not None),
             seen_at=row["seen_at"],
             rotated_at=row["rotated_at"],
-            until=time.monotonic() + REMEMBERED_SECONDS,
+            until=time.monotonic() + self._remembered_seconds,
         )
 
 
