@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from datetime import datetime, timedelta
-from typing import Any
 
+from app.costs import invariants as cost_invariants
 from app.ledger import invariants as ledger_invariants
 from app.lots import invariants as lot_invariants
+from app.providers.modal_cloud.adapter import MACHINE_SECONDS_MAX
 from app.refills import invariants as refill_invariants
 from app.rentals import invariants as rental_invariants
 from app.sandbox.machines import Truth
@@ -17,14 +16,11 @@ from app.wallet import invariants as wallet_invariants
 from tests.simulation.clouds import is_strange
 from tests.simulation.customers import Customer
 from tests.simulation.days import DEPLOYMENT, Day
+from tests.simulation.stretches import LINES, RUNS, overcharged
 
 _ROOMS = (ledger_invariants, wallet_invariants, lot_invariants, refill_invariants, topup_invariants)
 _PREFIX = f"hg-{DEPLOYMENT}-rent_"
-_RUNS = """
-SELECT s.rental_id, s.began_at, s.ended_at, s.ended_because, s.rate, a.machine_id FROM rental_runs s
-JOIN attempts a ON a.account_id = s.account_id AND a.rental_id = s.rental_id AND a.number = s.attempt
-WHERE s.kind = 'ran'
-"""
+_CENT = 10_000
 
 
 async def broken(day: Day, customers: list[Customer]) -> list[str]:
@@ -33,7 +29,8 @@ async def broken(day: Day, customers: list[Customer]) -> list[str]:
         found = [str(one) for one in (await rental_invariants.broken(session)).items()]
         for room in _ROOMS:
             found += [str(one) for one in await room.broken_for(session, [one.account for one in customers])]
-    return found
+        found += [str(one) for one in (await cost_invariants.broken(session, at=day.timeline.at)).items()]
+    return found + day.surprises
 
 
 async def at_rest(day: Day) -> bool:
@@ -61,7 +58,7 @@ async def audit(day: Day, customers: list[Customer]) -> list[str]:
     wrong = await broken(day, customers)
     wrong += [f"orphan {one}" for one in await _left(day)]
     strangers = [one for one in day.sky.world.fleet.truth() if is_strange(one)]
-    wrong += [f"a stranger's machine was ended: {one}" for one in strangers if one.ended_at is not None]
+    wrong += [f"a stranger's machine was ended: {one}" for one in strangers if _ended_early(one)]
     rows = {row["id"]: row for row in await day.admin.fetch("SELECT * FROM rentals")}
     wrong += [
         f"stuck {row['id']} {row['status']} {row['stage']}"
@@ -76,7 +73,8 @@ async def audit(day: Day, customers: list[Customer]) -> list[str]:
             if rental in rows and rows[rental]["ended_at"] > at
         ]
         wrong += await _money(day, customer)
-    return wrong + await unusable(day)
+        wrong += await _unheeded(day, customer)
+    return wrong + await _overcharged(day) + await _costs(day)
 
 
 async def _money(day: Day, customer: Customer) -> list[str]:
@@ -90,36 +88,43 @@ async def _money(day: Day, customer: Customer) -> list[str]:
     return [f"{customer.account} paid in {customer.paid_in}, has {dict(row)}"]
 
 
-async def unusable(day: Day) -> list[str]:
-    """Return every rental that was charged for more seconds than it had a machine that could be used."""
+async def _overcharged(day: Day) -> list[str]:
+    """Return every stretch that was charged for seconds in which there was nothing to use."""
     machines = {machine.id: machine for machine in day.sky.world.fleet.truth()}
-    allowed: Counter[str] = Counter()
-    told: dict[str, list[str]] = {}
-    for run in await day.admin.fetch(_RUNS):
-        machine, ended_at = machines[run["machine_id"]], run["ended_at"] or day.timeline.at
-        seconds = (ended_at - run["began_at"]) / timedelta(seconds=1)
-        lost = uncovered(run["began_at"], ended_at, machine.usable)
-        allowed[run["rental_id"]] += math.ceil(run["rate"] * (seconds - lost) / 3600)
-        told.setdefault(run["rental_id"], []).append(
-            f"{machine.provider} {machine.id} {run['began_at']:%H:%M:%S}-{ended_at:%H:%M:%S} {run['ended_because']}, "
-            f"usable {_spans(machine.usable)}"
-        )
-    costs = await day.admin.fetch("SELECT rental_id, charged - refunded AS cost FROM holds")
+    runs, lines = await day.admin.fetch(RUNS), await day.admin.fetch(LINES)
+    found, count = overcharged(runs, lines, machines, now=day.timeline.at)
+    day.seen["audit.stretches"] += count
+    for run in runs:
+        day.seen[f"{run['kind']} on {machines[run['machine_id']].provider}"] += 1
+    return found
+
+
+async def _unheeded(day: Day, customer: Customer) -> list[str]:
+    """Return every change that was acknowledged and after which the stretch before it was billed on."""
+    wrong = []
+    for kind, rental_id, at in customer.changed:
+        billed = await day.admin.fetchval(
+            "SELECT count(*) FROM rental_runs WHERE rental_id = $1 AND kind = $2 AND began_at < $3 "
+            "AND (ended_at IS NULL OR ended_at > $3)",
+            rental_id, kind, at,
+        )  # fmt: skip
+        if billed:
+            wrong.append(f"{rental_id} was billed as one that {kind} though its end was accepted at {at}")
+    return wrong
+
+
+async def _costs(day: Day) -> list[str]:
+    """Return every machine whose exact cost is another than it really was."""
+    truth = {(machine.provider, machine.id): machine.cost_micros for machine in day.sky.world.fleet.truth()}
+    rows = await day.admin.fetch("SELECT provider, machine_id, micros FROM machine_costs WHERE exact")
     return [
-        f"{row['rental_id']} cost {row['cost']} and could be used for {allowed[row['rental_id']]}: {told.get(row['rental_id'])}"
-        for row in costs
-        if row["cost"] > allowed[row["rental_id"]]
+        f"{row['provider']} {row['machine_id']} cost {truth[row['provider'], row['machine_id']]}, noted {row['micros']}"
+        for row in rows
+        if abs(truth[row["provider"], row["machine_id"]] - row["micros"]) > _CENT
     ]
 
 
-def uncovered(start: datetime, end: datetime, spans: Any) -> float:
-    """Return how many seconds between two moments lie outside some spans."""
-    left = (end - start) / timedelta(seconds=1)
-    for begins, ends in spans:
-        inside = (min(end, ends or end) - max(start, begins)) / timedelta(seconds=1)
-        left -= max(0.0, inside)
-    return left
-
-
-def _spans(spans: Any) -> str:
-    return ", ".join(f"{begins:%H:%M:%S}-{ends and format(ends, '%H:%M:%S')}" for begins, ends in spans)
+def _ended_early(machine: Truth) -> bool:
+    """Say whether a machine that is nobody's here is gone, and not because its cloud lets none run for longer."""
+    seconds_max = {"modal": MACHINE_SECONDS_MAX}.get(machine.provider, math.inf)
+    return machine.ended_at is not None and (machine.ended_at - machine.created_at).total_seconds() < seconds_max

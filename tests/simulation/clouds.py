@@ -6,8 +6,8 @@ import asyncio
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,7 @@ from app.providers import (
     HyperstackProvider,
     LambdaProvider,
     ManualProvider,
+    ModalProvider,
     Provider,
     RunpodProvider,
     VastProvider,
@@ -32,14 +33,16 @@ from app.sandbox.lambda_cloud.cloud import LambdaCloud
 from app.sandbox.limits import Limiter
 from app.sandbox.machines import Truth
 from app.sandbox.manual.cloud import DeskCloud
+from app.sandbox.modal_cloud.cloud import ModalCloud
 from app.sandbox.runpod.cloud import RunpodCloud
 from app.sandbox.vast.cloud import VastCloud
 from app.sandbox.world import World
+from tests.simulation.modal_line import LinedSdk, client_over
 from tests.simulation.paper import Street
 from tests.simulation.timeline import Timeline
-from tests.simulation.wire import Wire
+from tests.simulation.wire import Trouble, Wire
 
-NAMES = ("vast", "lambda", "runpod", "hyperstack", "manual")
+NAMES = ("vast", "lambda", "runpod", "hyperstack", "manual", "modal")
 _URL = "http://clouds"
 _PATIENT = 600.0
 STRANGE = ("somebody-elses", "hg-another1-")
@@ -56,6 +59,10 @@ class Sky:
     street: Street
     accidents: Accidents
     sheet: Path
+    modal: ModalCloud
+    modal_url: str
+    sdks: list[LinedSdk] = field(default_factory=list)
+    """Each has a thread, which outlives its worker."""
 
     def ours(self) -> list[Truth]:
         """Return the machines with this deployment's marker, or without any, that cost money right now."""
@@ -63,12 +70,16 @@ class Sky:
 
     async def aclose(self) -> None:
         """Stop what moves."""
+        for sdk in self.sdks:
+            await sdk.aclose()
+        await self.modal.aclose()
         await self.world.fleet.aclose()
         shutil.rmtree(self.sheet.parent, ignore_errors=True)
 
-    def adapters(self, wires: Mapping[str, Wire], timeline: Timeline) -> dict[str, Provider]:
+    def adapters(
+        self, troubles: Mapping[str, Trouble], timeline: Timeline, pause: Callable[[float], Awaitable[None]]
+    ) -> dict[str, Provider]:
         """Return the adapters of one worker: each has a line of its own."""
-        config = self.world.config
         options = WireOptions(
             connect_seconds=_PATIENT,
             first_byte_seconds=_PATIENT,
@@ -77,7 +88,18 @@ class Sky:
             pace_factor=0,
             sleep=_at_once,
         )
-        clients = {name: httpx.AsyncClient(transport=wire, trust_env=False) for name, wire in wires.items()}
+        modal = self._modal_adapter(troubles["modal"], timeline, pause, options)
+        clients = {
+            name: httpx.AsyncClient(transport=Wire(self.app, trouble, pause, timeline.sleep), trust_env=False)
+            for name, trouble in troubles.items()
+            if name != "modal"
+        }
+        return {**self._http_adapters(clients, timeline, options), "modal": modal}
+
+    def _http_adapters(
+        self, clients: Mapping[str, httpx.AsyncClient], timeline: Timeline, options: WireOptions
+    ) -> dict[str, Provider]:
+        config = self.world.config
         made: dict[str, Callable[[httpx.AsyncClient], Provider]] = {
             "vast": lambda client: VastProvider(api_key=config.vast_key, base_url=_URL, client=client, options=options),
             "lambda": lambda client: LambdaProvider(
@@ -104,8 +126,29 @@ class Sky:
         }
         return {name: made[name](client) for name, client in clients.items()}
 
+    def _modal_adapter(
+        self,
+        trouble: Trouble,
+        timeline: Timeline,
+        pause: Callable[[float], Awaitable[None]],
+        options: WireOptions,
+    ) -> Provider:
+        config = self.world.config
+        facts = {"token_id": config.modal_token_id, "token_secret": config.modal_token_secret}
+        sdk = LinedSdk(
+            trouble,
+            timeline,
+            pause,
+            token=(config.modal_token_id, config.modal_token_secret),
+            server_url=self.modal_url,
+            app_name="hourglass",
+            options=options,
+        )
+        self.sdks.append(sdk)
+        return ModalProvider(**facts, options=options, client=client_over(sdk, options))
 
-def open_sky(seed: int, timeline: Timeline, *, public_key: str) -> Sky:
+
+async def open_sky(seed: int, timeline: Timeline, *, public_key: str) -> Sky:
     """Return the clouds of a seed. Markets move by the seed, too."""
     config = SandboxConfig(
         seed=seed,
@@ -127,19 +170,20 @@ def open_sky(seed: int, timeline: Timeline, *, public_key: str) -> Sky:
         random=random.Random(seed),
     )
     at = timeline.now()
-    desk, vast = DeskCloud(world, at=at), VastCloud(world, at=at)
+    desk, vast, modal = DeskCloud(world, at=at), VastCloud(world, at=at), ModalCloud(world, at=at)
     clouds: dict[str, Cloud] = {
         "vast": vast,
         "lambda": LambdaCloud(world, at=at),
         "runpod": RunpodCloud(world, at=at),
         "hyperstack": HyperstackCloud(world, at=at),
         "manual": desk,
+        "modal": modal,
     }
     app = Starlette(routes=[route for cloud in clouds.values() for route in cloud.routes()])
     app.router.redirect_slashes = False
     sheet = Path(tempfile.mkdtemp(prefix="hourglass-sheet-")) / "sheet.toml"
     sheet.write_text(desk.sheet(at), encoding="utf-8")
-    return Sky(world, clouds, app, street, Accidents(world, vast), sheet)
+    return Sky(world, clouds, app, street, Accidents(world, vast), sheet, modal, await modal.start())
 
 
 async def _at_once(seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -17,10 +18,24 @@ from app.rentals.asking.asking import Ask
 from app.rentals.asking.launching import BUILT_IN, DEFAULT_TEMPLATE
 from app.rentals.asking.requesting import request
 from app.rentals.keeping import stopping
+from app.rentals.keeping.hibernating import hibernate
+from app.rentals.placing.resuming import resume
 from tests.simulation.days import Day
 from tests.simulation.dying import DiedError, Life
 
 _FAMILIES = ("rtx-4090", "rtx-3090", "a100-80gb", "h100-80gb", "a6000-48gb", "l4", "b300")
+_SOLD: Mapping[str, tuple[str, ...]] = {
+    "vast": ("rtx-4090", "rtx-3090", "l4"),
+    "lambda": ("a10", "a6000-48gb", "h100-80gb"),
+    "runpod": ("rtx-4090", "a40", "l4"),
+    "hyperstack": ("a6000-48gb", "l40", "h100-80gb"),
+    "manual": ("rtx-4090", "a6000-48gb"),
+    "modal": ("t4", "l4", "a10"),
+}
+"""What those ask for who name a cloud: something that it sells."""
+_WAITS = (600, 3600)
+_CEILINGS = (150_000, 400_000, 3_000_000)
+"""What those would pay at most who wait, in micro-dollars an hour: little enough that some wait in vain."""
 _POINTS_MAX = 25
 
 
@@ -36,6 +51,8 @@ class Customer:
     """Those whose beginning was acknowledged."""
     stopped: dict[RentalId, datetime] = field(default_factory=dict)
     """When the first stop was acknowledged."""
+    changed: list[tuple[str, RentalId, datetime]] = field(default_factory=list)
+    """What was to hibernate (``ran`` no longer) or to be resumed (``hibernated`` no longer), and since when."""
 
     @classmethod
     async def opened(cls, day: Day, number: int) -> Customer:
@@ -54,7 +71,8 @@ class Customer:
         """Do something now and then."""
         while not self.day.calm:
             await self.day.timeline.pause(self.chance.expovariate(1 / self.day.size.between_wishes_seconds))
-            deed = self.chance.choices((self.wish, self.stop_one, self.top_up), (6, 3, 1))[0]
+            deeds = (self.wish, self.stop_one, self.hibernate_one, self.resume_one, self.top_up)
+            deed = self.chance.choices(deeds, (6, 2, 2, 2, 1))[0]
             try:
                 await deed()
             except DiedError:
@@ -64,11 +82,10 @@ class Customer:
         """Ask for a rental."""
         chance, at = self.chance, self.day.timeline.now()
         rental_id = RentalId(f"rent_{ulid(chance)}")
-        wanted = catalog.Wanted(
-            families=(chance.choice(_FAMILIES),),
-            gpu_count=chance.choice((1, 1, 1, 2)),
-            spot=chance.choice(list(catalog.Spot)),
-        )
+        wanted, wait_seconds = self._wanted(), None
+        if chance.random() < 0.2:
+            wait_seconds = chance.choice(_WAITS)
+            wanted = replace(wanted, max_price_micros_per_hour=chance.choice(_CEILINGS))
         script = "echo ready" if chance.random() < 0.2 else None
         saving = "echo saved" if chance.random() < 0.3 else None
         ask = Ask(
@@ -76,6 +93,7 @@ class Customer:
             launch=replace(BUILT_IN[DEFAULT_TEMPLATE], startup_script=script, on_interrupt=saving),
             max_duration_seconds=chance.choice((None, None, 600, 3600)),
             max_spend=chance.choice((None, None, None, 150_000)),
+            wait_seconds=wait_seconds,
         )
 
         async def work(life: Life) -> None:
@@ -107,6 +125,14 @@ class Customer:
             self.stopped.setdefault(rental_id, at)
             self.day.hint()
 
+    async def hibernate_one(self) -> None:
+        """Let one of those that run hibernate."""
+        await self._change("hibernate", hibernate, of="running", ends="ran")
+
+    async def resume_one(self) -> None:
+        """Wake one of those that hibernate."""
+        await self._change("resume", resume, of="hibernated", ends="hibernated")
+
     async def top_up(self) -> None:
         await self.pay_in(self.chance.randint(100_000, 5_000_000))
 
@@ -122,6 +148,33 @@ class Customer:
                 actor="test",
                 at=self.day.timeline.now(),
             )
+
+    def _wanted(self) -> catalog.Wanted:
+        chance, cloud = self.chance, None
+        if chance.random() < 0.35:
+            cloud = chance.choice(sorted(_SOLD))
+        return catalog.Wanted(
+            families=(chance.choice(_SOLD[cloud] if cloud else _FAMILIES),),
+            providers=(cloud,) if cloud else None,
+            gpu_count=chance.choice((1, 1, 1, 2)),
+            spot=chance.choice(list(catalog.Spot)),
+        )
+
+    async def _change(self, what: str, deed: Any, *, of: str, ends: str) -> None:
+        rows = await self.day.admin.fetch(
+            "SELECT id FROM rentals WHERE account_id = $1 AND status = $2 ORDER BY id", self.account, of
+        )
+        if not rows:
+            return
+        rental_id, at = RentalId(self.chance.choice(rows)["id"]), self.day.timeline.now()
+
+        async def work(life: Life) -> None:
+            async with life.db.begin(self.account) as session:
+                await deed(session, account_id=self.account, rental_id=rental_id, actor="test", at=at)
+
+        if await self._call(what, rental_id, work):
+            self.changed.append((ends, rental_id, at))
+            self.day.hint()
 
     async def _call(self, what: str, about: str, work: Any) -> bool:
         """Do what a request of the API does; it may die at it. Say whether it was acknowledged."""

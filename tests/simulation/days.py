@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from tests.simulation.clouds import NAMES, Sky, open_sky
 from tests.simulation.dying import DiedError, Life, Mortal
 from tests.simulation.options import Options, Size, drawn
 from tests.simulation.timeline import Timeline
-from tests.simulation.wire import Line, Wire
+from tests.simulation.wire import Line, Trouble
 from tests.simulation.workers import URGENT, Worker
 
 START = datetime.fromisoformat("2026-03-01T12:00:00+00:00")
@@ -48,7 +49,9 @@ class Day:
     seen: Counter[str] = field(default_factory=Counter)
     """How often each kind of thing happened."""
     workers: list[Worker] = field(default_factory=list)
-    wires: list[Wire] = field(default_factory=list)
+    lines: list[Trouble] = field(default_factory=list)
+    surprises: list[str] = field(default_factory=list)
+    """Errors that nobody foresaw, as they were raised."""
     lives: int = 0
     troubled: bool = False
     """Things go wrong now."""
@@ -64,6 +67,10 @@ class Day:
         self.trace.append(f"{self.timeline.at:%H:%M:%S.%f} {who} {what} {about} {outcome}")
         self.seen[f"{what}.{outcome.partition('(')[0]}"] += 1
 
+    def surprise(self, error: Exception) -> None:
+        """Keep an error that should not have come about."""
+        self.surprises.append("".join(traceback.format_exception(error)))
+
     def hint(self) -> None:
         for worker in self.workers:
             worker.hint()
@@ -78,16 +85,13 @@ class Day:
         async def pause(seconds: float) -> None:
             await self.timeline.pause(seconds, life)
 
-        wires = {
-            name: Wire(self.sky.app, pause, self.timeline.sleep, seed=f"{self.seed}-{life.name}-{name}")
-            for name in NAMES
-        }
-        for wire in wires.values():
-            wire.line = self.options.line if self.troubled else Line()
-        self.wires += wires.values()
+        lines = {name: Trouble(f"{self.seed}-{life.name}-{name}") for name in NAMES}
+        for trouble in lines.values():
+            trouble.line = self.options.line if self.troubled else Line()
+        self.lines += lines.values()
         tools = Tools(
             life.db,
-            self.sky.adapters(wires, self.timeline),
+            self.sky.adapters(lines, self.timeline, pause),
             self.key,
             Vault(b"test"),
             self.timeline,
@@ -97,8 +101,9 @@ class Day:
         )
         deaths = self.options.worker_deaths if self.troubled else 0.0
         worker = Worker(
-            life, tools, self.timeline, chance, deaths, self.take_leases, self.next_dues, self.note, self.bury_worker
-        )
+            life, tools, self.timeline, chance, deaths, self.take_leases, self.next_dues, self.note, self.surprise,
+            self.bury_worker,
+        )  # fmt: skip
         self.workers.append(worker)
         worker.begin()
 
@@ -169,7 +174,7 @@ async def opened(
     """Set the scene: accounts come later, workers run, strangers have machines."""
     timeline = Timeline(START)
     options = options or drawn(seed, NAMES, hours=size.hours)
-    sky = open_sky(seed, timeline, public_key=key.public)
+    sky = await open_sky(seed, timeline, public_key=key.public)
     admin = await asyncpg.connect(databases.urls.admin)
     day = Day(seed, size, options, databases, admin, timeline, sky, key)
     try:

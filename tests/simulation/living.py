@@ -36,8 +36,8 @@ async def live(seed: int, size: Size, databases: Any, key: PlatformKey) -> Lived
         wrong, customers = await _trouble(day)
         wrong = wrong or await _calm(day, customers) or await audits.audit(day, customers)
         day.seen.update({f"fault.{kind}": times for kind, times in day.sky.world.faults.struck.items()})
-        for wire in day.wires:
-            day.seen.update(wire.struck)
+        for line in day.lines:
+            day.seen.update(line.struck)
         return Lived(seed, wrong, day.seen, day.trace, _report(day, wrong) if wrong else "")
 
 

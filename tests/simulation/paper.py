@@ -133,13 +133,14 @@ class PaperShell(Shell):
         if found := re.search(r'mv -f "\$new" (\S+);', command):
             self._host.files[found[1]] = stdin
             return 0, b""
+        if found := re.fullmatch(r'\[ -d "\$HOME/.hourglass/(\S+)" \]', command):
+            return (0 if found[1] in self._host.files else 1), b""
+        if found := re.search(r"^\[ -d (\S+) \] \|\| rm -f ", command, re.MULTILINE):
+            self._host.files[found[1]] = b""
+            return 0, b""
         if "interrupt.exit" in command:
             return 0, b"0\nsaved\n"
         if "startup.exit" in command:
             offset = int(re.search(r"tail -c \+(\d+)", command)[1]) - 1
             return 0, b"0\n" + _LOG[offset:]
-        if found := re.search(r"/(started|interrupted)", command):
-            return (0 if found[1] in self._host.files else 1), b""
-        if "run.sh" in command:
-            self._host.files["interrupted" if "interrupt" in command else "started"] = b""
         return 0, b""

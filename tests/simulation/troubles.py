@@ -38,8 +38,8 @@ async def invite_strangers(day: Day) -> None:
 def switch_on(day: Day) -> None:
     """Let the day's faults strike from now on."""
     day.troubled = True
-    for wire in day.wires:
-        wire.line = day.options.line
+    for trouble in day.lines:
+        trouble.line = day.options.line
     for worker in day.workers:
         worker.deaths = day.options.worker_deaths
     for cloud, fault, rate in day.options.faults:
@@ -104,8 +104,8 @@ def calm_down(day: Day) -> None:
     """End all trouble: what follows must converge."""
     day.calm, day.troubled = True, False
     day.sky.world.faults.clear()
-    for wire in day.wires:
-        wire.line = Line()
+    for trouble in day.lines:
+        trouble.line = Line()
     for worker in day.workers:
         worker.deaths = 0.0
 

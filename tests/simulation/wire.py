@@ -13,7 +13,7 @@ import httpx
 
 from app.sandbox.answers import TRANSPORT
 
-_PATIENCE = 30.0
+PATIENCE = 30.0
 """As long as a caller waits for an answer."""
 _QUIET = ("ssh", "/keypair", "/environments", "/images")
 """Calls that no time passes in: a lock is held over them, which only the one who waits could give back."""
@@ -34,29 +34,53 @@ class Line:
     slow: float = 0.0
 
 
-class Wire(httpx.AsyncBaseTransport):
-    """Carries requests to the sandbox's application."""
+class Trouble:
+    """What befalls the calls on one line, and how long each takes."""
 
-    def __init__(self, app: Any, pause: Callable[[float], Awaitable[None]], sleep: Callable[[float], Any], seed: str):
-        self._app, self._pause, self._sleep = app, pause, sleep
+    def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)
-        self._late: set[asyncio.Task[Any]] = set()
         self.line = Line()
         self.struck: Counter[str] = Counter()
 
+    def strike(self) -> str | None:
+        """Return what befalls the next call, if anything does."""
+        names = ("unreachable", "lost_before", "lost_after", "delayed", "slow")
+        drawn = [name for name in names if self._random.random() < getattr(self.line, name)]
+        if not drawn:
+            return None
+        self.struck[f"line.{drawn[0]}"] += 1
+        return drawn[0]
+
+    def brief(self) -> float:
+        return self._random.uniform(0.02, 0.4)
+
+    def slow(self) -> float:
+        return self._random.uniform(4, 29)
+
+    def delay(self) -> float:
+        return self._random.uniform(60, 900)
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """Carries requests to the sandbox's application."""
+
+    def __init__(
+        self, app: Any, trouble: Trouble, pause: Callable[[float], Awaitable[None]], sleep: Callable[[float], Any]
+    ) -> None:
+        self._app, self._trouble, self._pause, self._sleep = app, trouble, pause, sleep
+        self._late: set[asyncio.Task[Any]] = set()
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         body = await request.aread()
-        trouble = self._trouble()
+        trouble = self._trouble.strike()
         quiet = any(word in request.url.path for word in _QUIET)
-        if trouble:
-            self.struck[f"line.{trouble}"] += 1
         if trouble == "unreachable":
             raise httpx.ConnectError("no connection")
         if not quiet:
-            await self._pause(self._random.uniform(0.02, 0.4))
+            await self._pause(self._trouble.brief())
         if trouble in {"lost_before", "delayed"}:
             if trouble == "delayed":
-                late = asyncio.create_task(self._deliver_late(request, body, self._random.uniform(60, 900)))
+                late = asyncio.create_task(self._deliver_late(request, body, self._trouble.delay()))
                 self._late.add(late)
             await self._give_up(quiet=quiet)
         response = await asyncio.create_task(self._deliver(request, body))
@@ -65,17 +89,12 @@ class Wire(httpx.AsyncBaseTransport):
         if trouble == "lost_after":
             await self._give_up(quiet=quiet)
         if not quiet:
-            await self._pause(self._random.uniform(4, 29) if trouble == "slow" else self._random.uniform(0.02, 0.4))
+            await self._pause(self._trouble.slow() if trouble == "slow" else self._trouble.brief())
         return response
-
-    def _trouble(self) -> str | None:
-        names = ("unreachable", "lost_before", "lost_after", "delayed", "slow")
-        drawn = [name for name in names if self._random.random() < getattr(self.line, name)]
-        return drawn[0] if drawn else None
 
     async def _give_up(self, *, quiet: bool) -> None:
         if not quiet:
-            await self._pause(_PATIENCE)
+            await self._pause(PATIENCE)
         raise httpx.ReadTimeout("no answer")
 
     async def _deliver_late(self, request: httpx.Request, body: bytes, seconds: float) -> None:

@@ -9,8 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.catalog.reconcilers import refresh_reconciler
-from app.kit.leases import Holding
+from app.costs.reconcilers import reconcilers as cost_reconcilers
+from app.kit.leases import Holding, StaleFenceError
 from app.kit.reconcile import Reconciler, Round, Runner
+from app.machines import ShellError
+from app.providers import ProviderError
 from app.rentals import Tools
 from app.rentals.reconcilers import reconcilers as rental_reconcilers
 from app.wallet import reconcilers as wallet_reconcilers
@@ -34,7 +37,11 @@ _EVERY: Mapping[str, float] = {
     "wallet.metering": 300.0,
     "wallet.warnings": 300.0,
     "rentals.auditing": 3600.0,
+    "costs.noting": 600.0,
+    "costs.fetching": 300.0,
+    "costs.measuring": 3600.0,
 }
+_FORESEEN = (ProviderError, ShellError, StaleFenceError)
 _BEAT_SECONDS = 60.0
 _POINTS_MAX = 60
 _LATE_POINTS_MAX = 12
@@ -53,6 +60,8 @@ class Worker:
     next_dues: Callable[[], Awaitable[Mapping[str, float]]]
     """By urgent reconciler: how many seconds until something is due for it."""
     on_outcome: Callable[[str, str, object, str], None]
+    on_surprise: Callable[[Exception], None]
+    """Told of an error that is no cloud's, no machine's and no lost lease's: a mistake of ours."""
     on_death: Callable[[Worker], Awaitable[None]]
 
     def __post_init__(self) -> None:
@@ -61,6 +70,7 @@ class Worker:
             *rental_reconcilers(self.tools),
             wallet_reconcilers.metering(self.tools.db),
             wallet_reconcilers.warnings(self.tools.db),
+            *cost_reconcilers(self.tools),
             refresh_reconciler(self.tools.db, self.tools.providers),
         ]
         self.runners = [Runner(self._mortal(one), monotonic=self.timeline.monotonic) for one in made]
@@ -124,6 +134,7 @@ class Worker:
                 raise
             except Exception as error:
                 self.on_outcome(self.life.name, reconciler.name, item, repr(error)[:90])
+                self._judge(error)
                 raise
             else:
                 self.on_outcome(self.life.name, reconciler.name, item, outcome)
@@ -132,9 +143,17 @@ class Worker:
                 self.timeline.leave()
 
         async def find(this: Round, limit: int) -> list[Any]:
-            return sorted(await reconciler.find(this, limit), key=str)  # what is due at one moment has no order
+            try:
+                return sorted(await reconciler.find(this, limit), key=str)  # what is due at one moment has no order
+            except Exception as error:
+                self._judge(error)
+                raise
 
         return replace(reconciler, find=find, step=step)
+
+    def _judge(self, error: Exception) -> None:
+        if not self.life.dead and not isinstance(error, _FORESEEN):
+            self.on_surprise(error)
 
     def _death(self) -> int | None:
         if self.chance.random() >= self.deaths:
