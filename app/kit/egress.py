@@ -95,35 +95,24 @@ class Egress:
             Unreachable: there was no answer within the deadline, or none that can be read.
         """
         destination = self.rules.read(url)
+        way = _Guarded(self.rules, self.resolve)
         try:
-            async with asyncio.timeout(deadline_seconds), self._answering(destination, headers, content) as answer:
+            async with (
+                asyncio.timeout(deadline_seconds),
+                _answering(way, self.context, destination, headers, content) as answer,
+            ):
                 return Reply(answer.status, _plain(answer.headers), await _beginning(answer))
         except TimeoutError:
             raise Unreachable(f"no whole answer within {deadline_seconds:g} seconds") from None
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, ssl.SSLError) as error:
             raise Unreachable(_reason(error)) from None
+        finally:
+            await way.aclose()
 
     async def aclose(self) -> None:
         """End what looks names up."""
         if isinstance(self.resolve, Lookup):
             self.resolve.close()
-
-    @asynccontextmanager
-    async def _answering(
-        self, destination: Destination, headers: Mapping[str, str], content: bytes
-    ) -> AsyncIterator[httpcore.Response]:
-        """Send the request over a connection of its own."""
-        url = httpcore.URL(
-            scheme=b"https", host=destination.host.encode(), port=destination.port, target=destination.target.encode()
-        )
-        sent = {"Host": destination.authority, **headers, "Content-Length": str(len(content)), "Connection": "close"}
-        async with (
-            httpcore.AsyncConnectionPool(
-                ssl_context=self.context, network_backend=_Guarded(self.rules, self.resolve), max_connections=1
-            ) as pool,
-            pool.stream("POST", url, headers=list(sent.items()), content=content) as answer,
-        ):
-            yield answer
 
 
 class _Guarded(httpcore.AsyncNetworkBackend):
@@ -133,6 +122,7 @@ class _Guarded(httpcore.AsyncNetworkBackend):
         self._rules = rules
         self._resolve = resolve
         self._plain = httpcore.AnyIOBackend()
+        self._opened: list[httpcore.AsyncNetworkStream] = []
 
     async def connect_tcp(
         self,
@@ -151,8 +141,15 @@ class _Guarded(httpcore.AsyncNetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
                 continue
-            return await self._judged_again(stream)
+            self._opened.append(stream)
+            self._judge_again(stream)
+            return stream
         raise failure
+
+    async def aclose(self) -> None:
+        """Close what was opened: the library leaves a connection open whose TLS was given up in the middle."""
+        for stream in self._opened:
+            await stream.aclose()
 
     async def _judged(self, host: str, port: int) -> list[str]:
         """Return a host's addresses, all of which may be connected to.
@@ -168,12 +165,10 @@ class _Guarded(httpcore.AsyncNetworkBackend):
             raise RefusedDestination(_NOT_PUBLIC)
         return list(dict.fromkeys(found))
 
-    async def _judged_again(self, stream: httpcore.AsyncNetworkStream) -> httpcore.AsyncNetworkStream:
+    def _judge_again(self, stream: httpcore.AsyncNetworkStream) -> None:
         peer = str((stream.get_extra_info("server_addr") or ("",))[0])
         if not _is_address(peer) or not self._rules.allow(ipaddress.ip_address(peer)):
-            await stream.aclose()
             raise RefusedDestination(_NOT_PUBLIC)
-        return stream
 
 
 def context_trusting(ca: Path | None) -> ssl.SSLContext:
@@ -182,6 +177,26 @@ def context_trusting(ca: Path | None) -> ssl.SSLContext:
     if ca is not None:
         context.load_verify_locations(ca)
     return context
+
+
+@asynccontextmanager
+async def _answering(
+    way: _Guarded,
+    context: ssl.SSLContext,
+    destination: Destination,
+    headers: Mapping[str, str],
+    content: bytes,
+) -> AsyncIterator[httpcore.Response]:
+    """Send a request over a connection of its own."""
+    url = httpcore.URL(
+        scheme=b"https", host=destination.host.encode(), port=destination.port, target=destination.target.encode()
+    )
+    sent = {"Host": destination.authority, **headers, "Content-Length": str(len(content)), "Connection": "close"}
+    async with (
+        httpcore.AsyncConnectionPool(ssl_context=context, network_backend=way, max_connections=1) as pool,
+        pool.stream("POST", url, headers=list(sent.items()), content=content) as answer,
+    ):
+        yield answer
 
 
 async def _beginning(answer: httpcore.Response) -> bytes:
