@@ -21,6 +21,7 @@ from app.bootstrap import ApiState, new_api_state
 from app.catalog import endpoints as catalog_endpoints
 from app.kit.log import configure_logs
 from app.ledger import endpoints as ledger_endpoints
+from app.notifications import endpoints as notification_endpoints
 from app.policies import endpoints as policy_endpoints
 from app.rentals.showing import endpoints as rental_endpoints
 from app.reports import endpoints as report_endpoints
@@ -59,6 +60,7 @@ ROUTERS = (
     statement_endpoints.router,
     report_endpoints.router,
     webhook_endpoints.router,
+    *notification_endpoints.ROUTERS,
     policy_endpoints.router,
     *rental_endpoints.ROUTERS,
 )

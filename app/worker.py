@@ -32,8 +32,10 @@ from app.kit.reconcile import LAG, Reconciler, Round, Runner
 from app.ledger import reconcilers as ledger_reconcilers
 from app.lots import reconcilers as lot_reconcilers
 from app.mail import reconcilers as mail_reconcilers
+from app.notifications import reconcilers as notification_reconcilers
 from app.policies import reconcilers as policy_reconcilers
 from app.refills import reconcilers as refill_reconcilers
+from app.rentals.owning import owners_of
 from app.rentals.placing import sweeping
 from app.rentals.reconcilers import reconcilers as rental_reconcilers
 from app.rentals.tools import Tools
@@ -85,9 +87,21 @@ def reconcilers_of(state: WorkerState) -> list[Reconciler]:
         *_card_reconcilers(state.topups),
         mail_reconcilers.sending(tools.db, tools.clock, state.outlet, sender=state.sender),
         mail_reconcilers.tidying(tools.db),
+        *_notification_reconcilers(state),
         people_reconcilers.pruning(tools.db),
         *report_reconcilers.reconcilers(tools.db),
         web_reconcilers.pruning(tools.db),
+    ]
+
+
+def _notification_reconcilers(state: WorkerState) -> list[Reconciler]:
+    """What tells others of what happened."""
+    tools = state.tools
+    return [
+        notification_reconcilers.telling(tools.db, tools.clock, whose=owners_of),
+        notification_reconcilers.delivering(tools.db, tools.clock, state.egress, tools.vault),
+        notification_reconcilers.tidying(tools.db),
+        notification_reconcilers.auditing(tools.db),
     ]
 
 

@@ -24,6 +24,7 @@ from app.kit.rls import API, AUTH, WORKER
 from app.kit.schema import ensure_roles, role_url, upgrade
 from app.ledger import invariants as ledger_invariants
 from app.lots import invariants as lot_invariants
+from app.notifications import invariants as notification_invariants
 from app.policies import invariants as policy_invariants
 from app.refills import invariants as refill_invariants
 from app.reports import invariants as report_invariants
@@ -144,6 +145,7 @@ INVARIANTS = (
     lot_invariants,
     refill_invariants,
     topup_invariants,
+    notification_invariants,
     policy_invariants,
     report_invariants,
 )
