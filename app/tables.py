@@ -11,7 +11,9 @@ import app.ledger.models
 import app.lots.models
 import app.mail.models
 import app.notifications.models
+import app.policies.budgets.models
 import app.policies.models
+import app.policies.requests.models
 import app.refills.models
 import app.rentals.models
 import app.reports.models

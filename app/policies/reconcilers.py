@@ -16,6 +16,7 @@ from app.kit.db import Database
 from app.kit.leases import bucket_name, bucket_of, fenced
 from app.kit.reconcile import Reconciler, Round
 from app.ledger.reconcilers import audit
+from app.policies.budgets.reconcilers import budgets
 from app.policies.counting import Miszoned, count, find_miszoned, find_uncounted, recount
 from app.policies.invariants import broken_for
 
@@ -34,8 +35,8 @@ class Accounts:
 
 
 def reconcilers(db: Database) -> list[Reconciler]:
-    """Return what must become true of what was spent."""
-    return [counting(db), recounting(db), auditing(db)]
+    """Return what must become true of what was spent, and of budgets."""
+    return [counting(db), recounting(db), auditing(db), budgets(db)]
 
 
 def counting(db: Database) -> Reconciler:

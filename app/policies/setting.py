@@ -13,6 +13,7 @@ from app.kit.db import driver
 from app.kit.ids import AccountId
 from app.kit.money import dollars
 from app.policies import queries
+from app.policies.budgets.telling import look
 from app.policies.reading import get_policies
 from app.policies.terms import TERMS_FIELDS, Policy, SubjectKind, Terms
 
@@ -36,7 +37,7 @@ async def set_terms(
 ) -> Policy:
     """Give a subject other terms from now on, in place of those that ``lock_policy`` returned; told in the audit.
 
-    What is open under the old terms stays. ``time_zone`` is heeded for the account and for persons alone.
+    What is open under the old terms stays, unless a budget that stops all is used up; a pause ends that has no reason left. ``time_zone`` is heeded for the account and for persons alone.
     """
     await driver(session).execute(
         queries.SAVE_POLICY,
@@ -58,6 +59,7 @@ async def set_terms(
         at,
         actor,
     )
+    await look(session, account_id=account_id, at=at)
     [after] = await get_policies(session, account_id=account_id, subjects=[before.subject])
     await audit.write(
         session,

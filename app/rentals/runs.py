@@ -9,7 +9,7 @@ from typing import Literal
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import catalog, wallet
+from app import catalog, policies, wallet
 from app.kit.clock import whole_seconds
 from app.kit.ids import AccountId, RentalId
 from app.rentals.models import AttemptRow, RentalRow, RunRow
@@ -42,10 +42,14 @@ async def begin_run(
     )
     if kind == "ran":
         rental.run_since = at
+    await policies.recap(session, account_id=AccountId(rental.account_id), at=at)
 
 
-async def end_run(session: AsyncSession, rental: RentalRow, *, at: datetime, because: str) -> None:
-    """Note that the present stretch, if there is one, was over at ``at``. The caller holds the rental's lock."""
+async def end_run(session: AsyncSession, rental: RentalRow, *, end: datetime, at: datetime, because: str) -> None:
+    """Note that the present stretch, if there is one, was over at ``end``; what else runs may go on for longer by it.
+
+    The caller holds the rental's lock and has ended the meter in the same transaction.
+    """
     run = await session.scalar(
         select(RunRow).where(
             RunRow.account_id == rental.account_id, RunRow.rental_id == rental.id, RunRow.ended_at.is_(None)
@@ -53,11 +57,12 @@ async def end_run(session: AsyncSession, rental: RentalRow, *, at: datetime, bec
     )
     if run is None:
         return
-    run.ended_at, run.ended_because = max(at, run.began_at), because
+    run.ended_at, run.ended_because = max(end, run.began_at), because
     if run.kind == "ran":
         rental.ran_seconds += whole_seconds(run.began_at, run.ended_at)
         rental.run_since = None
     await session.flush()  # the next stretch may begin in the same transaction, and only one may be open
+    await policies.recap(session, account_id=AccountId(rental.account_id), at=at)
 
 
 async def shorten_run(
@@ -91,7 +96,7 @@ async def close_meter(session: AsyncSession, rental: RentalRow, *, end: datetime
     """
     account_id, rental_id = AccountId(rental.account_id), RentalId(rental.id)
     await wallet.close(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=end)
-    await end_run(session, rental, at=end, because=because)
+    await end_run(session, rental, end=end, at=at, because=because)
     await give_back_gap(session, rental, end=end, at=at)
 
 

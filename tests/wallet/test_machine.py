@@ -64,8 +64,11 @@ class Rental:
     refunded: Fraction = Fraction(0)
     earlier: list[tuple[int, int]] = field(default_factory=list)
     """Earlier rates, and how many seconds were billed at each."""
+    stop_by: datetime | None = None
 
     def elapsed(self, at: datetime) -> int:
+        if self.stop_by is not None:
+            at = min(at, self.stop_by)
         if self.started is None or at < self.started:
             return self.ran
         return self.ran + floor(Fraction((at - self.started) // timedelta(microseconds=1), 1_000_000))
@@ -655,6 +658,33 @@ class WalletMachine(RuleBasedStateMachine):
         self.look()
         self.check_settled([rental])
         rental.ran, rental.started, rental.state = rental.elapsed(self.now), None, "waiting"
+        rental.stop_by = None
+
+    @rule(n=choice, after=pauses, soon=st.none() | pauses, late=st.booleans())
+    def cap(self, n, after, soon, late):
+        """Bill nothing after a moment, or take that back; what has passed can't be moved."""
+        rental = self.pick(n, "running")
+        if rental is None:
+            return
+        self.now += after
+        settled_at = self.seen.holds[rental.id].meter.settled_at
+        stop_by = None if soon is None else self.now - soon if late else self.now + soon
+        wanted = wallet.Cap(stop_by, "budget_exceeded") if stop_by else wallet.Cap()
+
+        async def work(session):
+            return await wallet.cap(session, {rental.id: wanted}, account_id=rental.account, at=self.now)
+
+        changed = self.together(work, work)
+        if rental.stop_by is None or rental.stop_by > self.now:
+            new = stop_by and max(stop_by, settled_at)
+            assert sorted(changed) == [0, int(new != rental.stop_by)]
+            rental.stop_by = new
+        else:
+            assert changed == [0, 0]
+        self.look()
+        view = self.seen.holds[rental.id]
+        assert view.meter.stop_by == rental.stop_by
+        assert rental.stop_by is None or view.meter.ends_at <= rental.stop_by
 
     @rule(n=choice, rate=rates, after=pauses)
     def change_rate(self, n, rate, after):

@@ -61,7 +61,7 @@ async def hibernate(
     if rental.stopped_rate is None:
         raise CannotHibernate
     await wallet.pause(session, account_id=account_id, rental_id=rental_id, at=at)
-    await end_run(session, rental, at=at, because="hibernated")
+    await end_run(session, rental, end=at, at=at, because="hibernated")
     await give_back_gap(session, rental, end=at, at=at)
     attempt.status = "hibernating"
     rental.next_at, rental.stop_at = at, None

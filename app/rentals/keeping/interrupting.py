@@ -127,7 +127,7 @@ async def step(tools: Tools, this: Round, item: Item) -> str:
 async def _stop_the_meter(session: AsyncSession, rental: RentalRow, *, end: datetime, at: datetime) -> None:
     account_id, rental_id = AccountId(rental.account_id), RentalId(rental.id)
     await wallet.pause(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=end)
-    await end_run(session, rental, at=end, because="interrupted")
+    await end_run(session, rental, end=end, at=at, because="interrupted")
     rental.interruptions += 1
     rental.interrupted_at, rental.stop_at = at, None
 

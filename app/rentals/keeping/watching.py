@@ -131,7 +131,7 @@ async def lose(tools: Tools, this: Round, one: Live) -> None:
         rental, attempt = held
         began, end = run_began(rental, at=at), last_pulse(rental, one, at=at)
         await wallet.close(session, account_id=account_id, rental_id=rental_id, at=at, billable_until=end)
-        await end_run(session, rental, at=end, because="host_lost")
+        await end_run(session, rental, end=end, at=at, because="host_lost")
         young = end < began + timedelta(seconds=tools.limits_for(attempt.provider).full_refund_seconds)
         await wallet.refund_host_fault(
             session,

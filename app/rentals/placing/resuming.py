@@ -72,7 +72,7 @@ async def resume(
     await wallet.pause(session, account_id=account_id, rental_id=rental_id, at=at)
     await _allow(session, rental, at=at)
     await wallet.change_rate(session, account_id=account_id, rental_id=rental_id, rate=rental.rate, at=at)
-    await end_run(session, rental, at=at, because="resumed")
+    await end_run(session, rental, end=at, at=at, because="resumed")
     attempt.status, attempt.resuming_at = "resuming", at
     rental.next_at, rental.deadline_at = at, at + timedelta(seconds=PROVISIONING_SECONDS)
     told = {"attempt": attempt.number, "resumed": True}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.kit.days import day_around, month_around, zone_named
 from app.kit.ids import AccountId, RentalId
 from app.kit.money import cost
-from app.policies.crossing import crossing, used
+from app.policies.budgets.crossing import crossing, used
 from app.wallet import Meter
 
 ACCOUNT = AccountId.new()

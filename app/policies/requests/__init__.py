@@ -1,0 +1,1 @@
+"""Requests for another policy: asked for by who may not set it, decided by who may."""
