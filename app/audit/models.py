@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import CheckConstraint, Index, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kit.orm import Base
@@ -17,10 +17,12 @@ class HeadRow(Base):
     __tablename__ = "audit_heads"
     __table_args__ = (
         CheckConstraint("seq >= 1", name="counts_from_one"),
+        Index("ix_audit_heads_bucket", "bucket"),
         {"postgresql_with": {"fillfactor": 70}},
     )
 
     account_id: Mapped[str] = mapped_column(primary_key=True)
+    bucket: Mapped[int] = mapped_column(SmallInteger)
     seq: Mapped[int]
     hash: Mapped[bytes]
 
@@ -54,3 +56,18 @@ class EntryRow(Base):
     details: Mapped[dict[str, Any]]
     hash: Mapped[bytes]
     """SHA-256 of the hash before and of everything in this row."""
+
+
+class CheckRow(Base):
+    """How far an account's chain was found whole, and with which hash: it must lead through there for ever."""
+
+    __tablename__ = "audit_checks"
+
+    account_id: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int]
+    hash: Mapped[bytes]
+    checked_at: Mapped[datetime]
+    whole_at: Mapped[datetime]
+    """When it was last read from its very beginning."""
+    first_bad_seq: Mapped[int | None]
+    """Where trouble began when it was last looked at; None while there is none."""

@@ -17,6 +17,7 @@ from app.audit.entries import SYSTEM, Entry, canonical, origin_of, plain
 from app.audit.queries import APPEND
 from app.kit.db import before_commit, driver
 from app.kit.ids import AuditId
+from app.kit.leases import bucket_of
 from app.web.origin import Origin, find_origin
 
 _PENDING: Final = "hourglass.audit"
@@ -62,4 +63,5 @@ def _arguments(entry: Entry, origin: Origin) -> tuple[object, ...]:
         origin.request_id,
         origin.address,
     )
-    return (*columns, json.dumps(details), origin_of(entry.account_id), canonical(columns, details))
+    text = canonical(columns, details)
+    return (*columns, json.dumps(details), origin_of(entry.account_id), text, bucket_of(entry.account_id))

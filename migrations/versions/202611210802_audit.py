@@ -14,12 +14,14 @@ def upgrade() -> None:
     op.execute("""
         CREATE TABLE audit_heads (
             account_id TEXT NOT NULL,
+            bucket SMALLINT NOT NULL,
             seq BIGINT NOT NULL,
             hash BYTEA NOT NULL,
             CONSTRAINT pk_audit_heads PRIMARY KEY (account_id),
             CONSTRAINT ck_audit_heads_counts_from_one CHECK (seq >= 1)
         ) WITH (fillfactor = 70)
     """)
+    op.execute("CREATE INDEX ix_audit_heads_bucket ON audit_heads (bucket)")
     op.execute("""
         CREATE TABLE audit_entries (
             account_id TEXT NOT NULL,
@@ -42,6 +44,17 @@ def upgrade() -> None:
         op.execute(
             f"CREATE INDEX ix_audit_entries_account_id_{column}_seq ON audit_entries (account_id, {column}, seq)"
         )
+    op.execute("""
+        CREATE TABLE audit_checks (
+            account_id TEXT NOT NULL,
+            seq BIGINT NOT NULL,
+            hash BYTEA NOT NULL,
+            checked_at TIMESTAMPTZ NOT NULL,
+            whole_at TIMESTAMPTZ NOT NULL,
+            first_bad_seq BIGINT,
+            CONSTRAINT pk_audit_checks PRIMARY KEY (account_id)
+        )
+    """)
     _keep_unchanged()
     # What was rented before has no entries to be missed: rows that are here become false, without being rewritten.
     op.execute("ALTER TABLE rentals ADD COLUMN audited BOOLEAN NOT NULL DEFAULT false")
@@ -50,6 +63,7 @@ def upgrade() -> None:
         op, "audit_heads", api="SELECT, INSERT, UPDATE (seq, hash)", worker="SELECT, INSERT, UPDATE (seq, hash)"
     )
     tenant_table(op, "audit_entries", api="SELECT, INSERT", worker="SELECT, INSERT")
+    tenant_table(op, "audit_checks", api="SELECT", worker="SELECT, INSERT, UPDATE")
 
 
 def _keep_unchanged() -> None:
@@ -79,6 +93,7 @@ def _keep_unchanged() -> None:
 
 def downgrade() -> None:
     op.execute("ALTER TABLE rentals DROP COLUMN audited")
+    op.execute("DROP TABLE audit_checks")
     op.execute("DROP TABLE audit_entries")
     op.execute("DROP TABLE audit_heads")
     op.execute("DROP FUNCTION audit_head_goes_on()")

@@ -1,0 +1,42 @@
+"""Entries as lines of JSON: whole, so that anybody can verify the chain, or flat, for tools that know no nesting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.audit.entries import canonical, stamp
+from app.audit.models import EntryRow
+from app.audit.schemas import AuditEntry
+
+_NAMES: Final = ("account_id", "id", "at", "actor", "user_id", "action", "target", "team_id", "request_id", "address")
+"""What an entry's hash is made of, as its line names it, in the order of the hash; the details come last."""
+
+
+def full(row: EntryRow) -> str:
+    """Return an entry as one line, with everything that its hash is made of."""
+    return AuditEntry.of(row).model_dump_json() + "\n"
+
+
+def flat(row: EntryRow) -> str:
+    """Return an entry as one line of ``timestamp, team, action``, actor and target, and then its details side by side."""
+    told: dict[str, Any] = {
+        "timestamp": stamp(row.at),
+        "team": row.team_id,
+        "action": row.action,
+        "actor": row.actor,
+        "target": row.target,
+    }
+    for name, value in row.details.items():
+        told[f"details.{name}" if name in told else name] = value
+    return json.dumps(told, ensure_ascii=False) + "\n"
+
+
+def canonical_of(line: Mapping[str, Any]) -> bytes:
+    """Return the canonical bytes of an entry from its full line.
+
+    Raises:
+        KeyError: it is no such line.
+    """
+    return canonical([line[name] for name in _NAMES], line["details"])
