@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 
 from app import audit
+from app.audit import endpoints as audit_endpoints
 from app.bootstrap import ApiState, new_api_state
 from app.catalog import endpoints as catalog_endpoints
 from app.kit.log import configure_logs
@@ -58,6 +59,7 @@ ROUTERS = (
     payment_endpoints.router,
     topup_endpoints.router,
     statement_endpoints.router,
+    audit_endpoints.router,
     report_endpoints.router,
     webhook_endpoints.router,
     *notification_endpoints.ROUTERS,

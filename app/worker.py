@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 from prometheus_client import Gauge
 
+from app.audit import reconcilers as audit_reconcilers
 from app.bootstrap import WorkerState, new_worker_state
 from app.catalog.reconcilers import refresh_reconciler, tidy_reconciler
 from app.costs import reconcilers as cost_reconcilers
@@ -90,6 +91,7 @@ def reconcilers_of(state: WorkerState) -> list[Reconciler]:
         *_notification_reconcilers(state),
         people_reconcilers.pruning(tools.db),
         *report_reconcilers.reconcilers(tools.db),
+        audit_reconcilers.verifying(tools.db),
         web_reconcilers.pruning(tools.db),
     ]
 
