@@ -15,12 +15,12 @@ from app.rentals.asking.schemas import Rate, Region
 from app.rentals.asking.wishes import QuoteCreate
 from app.rentals.errors import NoMatchingListings, UnknownReference
 from app.rentals.models import QuoteRow
-from app.web import Answer, Work, new_router, replay_or_run, responses_for, working
+from app.web import Answer, Work, consulting, new_router, replay_or_run, responses_for
 from app.web.errors import IdempotencyInProgress, IdempotencyKeyMissing, IdempotencyMismatch
 from app.web.schemas import MoneyOut, TimeOut, Wire
 
 router = new_router("/v1/quotes", tag="rentals")
-Writing = Annotated[Work, Depends(working("rentals:write"), scope="function")]
+Asking = Annotated[Work, Depends(consulting("rentals:write"), scope="function")]
 
 
 class QuotedAttempt(Wire):
@@ -91,7 +91,7 @@ class Quote(Wire):
         IdempotencyMismatch,
     ),
 )
-async def create(body: QuoteCreate, work: Writing, request: Request) -> Response:
+async def create(body: QuoteCreate, work: Asking, request: Request) -> Response:
     """Lock the cheapest listing that fits, and its price, for 60 seconds. Nothing is reserved yet."""
 
     async def run() -> Answer:
