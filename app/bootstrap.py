@@ -106,6 +106,7 @@ def new_api_state(settings: Settings) -> ApiState:
             per_key=settings.requests_per_minute_per_key,
             per_account=settings.requests_per_minute_per_account,
             failures_per_address=settings.failed_sign_ins_per_minute_per_address,
+            sign_ins_per_address=settings.sign_ins_per_minute_per_address,
         ),
         vault=Vault(secret),
         topups=_topup_tools(settings, db),

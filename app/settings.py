@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     requests_per_minute_per_key: Annotated[int, Field(ge=1)] = 600
     requests_per_minute_per_account: Annotated[int, Field(ge=1)] = 1200
     failed_sign_ins_per_minute_per_address: Annotated[int, Field(ge=1)] = 60
+    sign_ins_per_minute_per_address: Annotated[int, Field(ge=1)] = 60
+    """How many may be begun. Behind a proxy everybody has the proxy's address."""
 
     vast_url: WebUrl = Field(default="https://console.vast.ai", validation_alias="VAST_URL")
     vast_api_key: SecretStr | None = Field(default=None, validation_alias="VAST_API_KEY")

@@ -6,7 +6,7 @@ is not made good by the other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
@@ -29,8 +29,8 @@ _BEARER = b"bearer "
 class Proof:
     """With what a caller proves who it is, to be proven again for as long as its answer lasts."""
 
-    key: str | None
-    cookie: str | None
+    key: str | None = field(repr=False)
+    cookie: str | None = field(repr=False)
     address: str | None
 
     @classmethod

@@ -42,7 +42,7 @@ class Limiter:
         per_key: int = 600,
         per_account: int = 1200,
         failures_per_address: int = 60,
-        sign_ins_per_address: int = 30,
+        sign_ins_per_address: int = 60,
     ) -> None:
         self._storage = Counters()
         self._strategy = FixedWindowRateLimiter(self._storage)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -123,7 +123,7 @@ class SignedIn:
     """Whether the account is suspended."""
     ends_at: datetime
     """When the session ends, however much it is used."""
-    csrf_token: str
+    csrf_token: str = field(repr=False)
     """What every request of this person's pages that changes something carries: bound to session and account."""
 
     def acting(self) -> Principal:

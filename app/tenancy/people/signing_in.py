@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -50,8 +50,8 @@ class OpenWallet(Protocol):
 class Departure:
     """A browser on its way to GitHub."""
 
-    url: str
-    browser: str
+    url: str = field(repr=False)
+    browser: str = field(repr=False)
     """What the browser keeps until it comes back."""
 
 
@@ -59,14 +59,14 @@ class Departure:
 class Return:
     """A browser that comes back from GitHub."""
 
-    browser: str | None
+    browser: str | None = field(repr=False)
     """What it has kept."""
-    state: str
-    code: str | None
+    state: str = field(repr=False)
+    code: str | None = field(repr=False)
     error: str | None
     user_agent: str
     address: str | None
-    session: str | None
+    session: str | None = field(repr=False)
     """The secret of the session that it had before, if any: that one ends."""
 
 
@@ -74,7 +74,7 @@ class Return:
 class Arrival:
     """A person who has signed in."""
 
-    secret: str
+    secret: str = field(repr=False)
     person: SignedIn
     return_to: str
 
