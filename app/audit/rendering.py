@@ -16,7 +16,7 @@ _NAMES: Final = ("account_id", "id", "at", "actor", "user_id", "action", "target
 
 def full(row: EntryRow) -> str:
     """Return an entry as one line, with everything that its hash is made of."""
-    return AuditEntry.of(row).model_dump_json() + "\n"
+    return _line(AuditEntry.of(row).model_dump())
 
 
 def flat(row: EntryRow) -> str:
@@ -30,7 +30,7 @@ def flat(row: EntryRow) -> str:
     }
     for name, value in row.details.items():
         told[f"details.{name}" if name in told else name] = value
-    return json.dumps(told, ensure_ascii=False) + "\n"
+    return _line(told)
 
 
 def canonical_of(line: Mapping[str, Any]) -> bytes:
@@ -40,3 +40,8 @@ def canonical_of(line: Mapping[str, Any]) -> bytes:
         KeyError: it is no such line.
     """
     return canonical([line[name] for name in _NAMES], line["details"])
+
+
+def _line(told: Mapping[str, Any]) -> str:
+    """Return JSON in ASCII: no reader takes a character of it for the end of the line."""
+    return json.dumps(told) + "\n"

@@ -7,6 +7,8 @@ import sys
 
 import typer
 
+from app.cli.audit_commands import add_audit_commands
+from app.cli.client.audit import audit
 from app.cli.client.commands import add_client_commands
 from app.cli.client.paying import add_money_commands
 from app.cli.client.prices import prices
@@ -27,6 +29,8 @@ add_operator_commands(app)
 add_client_commands(app)
 add_money_commands(app)
 add_catalog_commands(admin)
+add_audit_commands(admin)
+app.add_typer(audit, name="audit")
 app.add_typer(prices, name="prices")
 
 

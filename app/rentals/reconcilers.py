@@ -22,6 +22,8 @@ For each: which rows, which sentence becomes true, why twice is harmless, what i
   file, and pieces keyed by offset. Never: late keys, late logs.
 - auditing, by the worker that holds the first bucket: a sentence of ``invariants`` that does not hold is told. Twice:
   told again. Never: a mistake of ours goes on unseen.
+- telling, one item a bucket of accounts: the audit tells of every rental what it is. Twice: told again. Never: an act
+  that nobody wrote down goes on unseen.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ import structlog
 from prometheus_client import Gauge
 
 from app.kit.reconcile import Reconciler, Round
+from app.ledger.reconcilers import audit
 from app.rentals import invariants
+from app.rentals.completeness import untold_for
 from app.rentals.keeping import hibernating, interrupting, stopping, tending, waiting
 from app.rentals.keeping.dormant import look_after
 from app.rentals.keeping.watching import Watch, watch
@@ -64,6 +68,7 @@ def reconcilers(tools: Tools) -> list[Reconciler]:
         sweeps(tools),
         visits(tools),
         auditing(tools),
+        audit(tools.db, name="rentals.telling", check=untold_for, then="tell"),
     ]
 
 

@@ -92,6 +92,19 @@ class Api:
                 return
             asked["cursor"] = page["next_cursor"]
 
+    def lines(self, path: str, query: Mapping[str, Any] | None = None) -> Iterator[str]:
+        """Yield the lines of an answer as they come. Raises as ``get``; an answer that breaks off raises too."""
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        try:
+            with self._client.stream("GET", path, params=params) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    _told(answer)
+                for line in answer.iter_lines():
+                    yield f"{line}\n"
+        except httpx.TransportError as error:
+            raise CliError(f"The answer of {self._url} broke off ({type(error).__name__}).") from None
+
     def _call(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Json | None = None, key: str = ""
     ) -> Json:

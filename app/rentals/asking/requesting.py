@@ -189,6 +189,7 @@ def _seal(vault: Vault, env: Mapping[str, str], *, account_id: AccountId, rental
 def _created(ask: Ask, made: Requested, *, spender: policies.Spender, actor: str) -> audit.Entry:
     chosen = made.chosen
     told = {
+        "status": Status.PROVISIONING if made.queued_until is None else Status.QUEUED,
         "name": ask.name,
         "family": chosen.family or None,
         "gpu_count": chosen.gpu_count,
