@@ -1,8 +1,8 @@
 """A look at an account's budgets: tell what is to be told, pause what is new, and lift a pause that is over.
 
 A team's leads learn that half, three quarters, nine tenths and all of a budget are gone, and that it will not last.
-A budget that is used up pauses what is new until its next period begins, unless it only tells; the pause ends sooner
-when the budget no longer is used up, since it was raised or something came back.
+A budget that is used up pauses what is new until its next period begins, unless it only tells. The pause ends sooner
+when the budget is raised above what is gone.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from app import policies, wallet
 from app.events import list_events
 from app.kit.db import Database, driver
 from app.kit.ids import AccountId, RentalId
+from app.kit.leases import BUCKETS, Holding, bucket_name
 from app.policies import Terms, queries
 from app.policies.budgets.telling import look
 from app.policies.setting import lock_policy, set_terms
@@ -96,3 +97,16 @@ class Ground:
 @pytest.fixture
 async def ground(worker_db, new_account) -> Ground:
     return Ground(worker_db, await new_account(micros=2_000_000_000))
+
+
+@pytest.fixture
+async def holding(worker_db: Database) -> Holding:
+    """Everything there is, held by one worker, under fences higher than any before."""
+    names = [bucket_name(bucket) for bucket in range(BUCKETS)]
+    async with worker_db.begin_unscoped() as session:
+        rows = await driver(session).fetch(
+            "INSERT INTO leases (name, owner, fence, expires_at) SELECT name, 'me', 1, now() FROM unnest($1::text[]) AS n(name) "
+            "ON CONFLICT (name) DO UPDATE SET owner = 'me', fence = leases.fence + 1 RETURNING name, fence",
+            names,
+        )
+    return Holding("me", {row["name"]: row["fence"] for row in rows})
