@@ -28,6 +28,7 @@ from app.notifications import invariants as notification_invariants
 from app.policies import invariants as policy_invariants
 from app.refills import invariants as refill_invariants
 from app.reports import invariants as report_invariants
+from app.tenancy import invariants as tenancy_invariants
 from app.topups.payments import invariants as topup_invariants
 from app.wallet import invariants as wallet_invariants
 
@@ -148,6 +149,7 @@ INVARIANTS = (
     notification_invariants,
     policy_invariants,
     report_invariants,
+    tenancy_invariants,
 )
 """Every room's, by hand."""
 

@@ -73,7 +73,7 @@ async def names_of(session: AsyncSession, *, account_id: AccountId, ids: Collect
         rows = await session.execute(
             select(table.id, table.name).where(table.account_id == account_id, table.id.in_(ids))
         )
-        told.update((id_, name) for id_, name in rows.tuples())
+        told |= {id_: name for id_, name in rows}  # noqa: C416 - rows are no tuples to the type checker
     return told
 
 

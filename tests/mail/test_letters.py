@@ -18,6 +18,7 @@ START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HEADERS = ["Date", "From", "To", "Subject", "Message-ID", "Auto-Submitted", "Content-Type", "Content-Transfer-Encoding", "MIME-Version"]  # fmt: skip
 EVIL = ["x\r\nBcc: thief@example.com", "x\n\nHello", "x\rBcc: y", "\x00", "\u202egnp.exe", "\x85Bcc: z", "\u2028Bcc: q"]
 OPTIONAL = {
+    "inviter": "Ada",
     "last4": "4242",
     "payment_id": "pay_01",
     "refund_id": "rfd_01",
@@ -43,6 +44,11 @@ OPTIONAL = {
     "subject": "team_01",
 }
 NEEDED = {
+    "account_name": "Lab",
+    "page": "https://api.example.com/accept",
+    "role": "member",
+    "token": "hgi-x",
+    "expires_at": "2026-03-08T12:00:00.000Z",
     "amount": "25.00",
     "available": "30.00",
     "reason": "insufficient_funds",

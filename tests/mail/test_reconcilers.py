@@ -113,6 +113,27 @@ async def test_a_letter_that_nobody_confirmed_is_sent_again_as_the_same_bytes(po
     assert len({taken.content for taken in mailer.taken}) == 1
 
 
+async def test_a_token_is_kept_until_its_mail_is_sent_and_no_longer(post, account, mailer):
+    data = {"account_name": "Lab", "expires_at": "soon", "page": "http://test", "role": "viewer", "token": "hgi_x"}
+    async with post.db.begin_unscoped() as session:
+        await mail.write(
+            session,
+            account_id=account,
+            to=["ada@example.com"],
+            template="invitation",
+            data=data,
+            key="k",
+            at=post.clock.at,
+        )
+    mailer.says["DATA"] = ["451 later"]
+    assert await post.round() == {"deferred": 1}
+    assert (await post.rows(account))[0]["data"] == data
+    post.later(minutes=5)
+    assert await post.round() == {"sent": 1}
+    assert "http://test#hgi_x" in mailer.taken[0].message.get_content()
+    assert "token" not in (await post.rows(account))[0]["data"]
+
+
 async def test_a_worker_that_ends_before_it_noted_the_taking_repeats_the_same_bytes(post, account, mailer):
     await post.write(account)
     mailer.hang_at = "answer"  # the letter is taken, and the worker ends before it hears so

@@ -24,6 +24,7 @@ from app.web.errors import Forbidden, InvalidCursor
 
 router = new_router("/v1/teams/{team_id}/members", tag="teams")
 Reading = Annotated[Work, Depends(working("teams:read"), scope="function")]
+AnyWork = Annotated[Work, Depends(working(None), scope="function")]
 Writing = Annotated[Work, Depends(working("teams:write"), scope="function")]
 
 
@@ -93,12 +94,15 @@ async def put(team_id: str, user_id: str, body: TeamMemberPut, work: Writing, re
     operation_id="remove_team_member",
     responses=responses_for(NotFound, Forbidden),
 )
-async def remove(team_id: str, user_id: str, work: Writing, request: Request) -> Response:
-    """Take somebody out of a team, also oneself. The keys that it made for the team are revoked."""
+async def remove(team_id: str, user_id: str, work: AnyWork, request: Request) -> Response:
+    """Take somebody out of a team (scope teams:write); who is signed in also itself. Its keys of the team are revoked."""
     known, person = seen_team_id(team_id, work), known_user_id(user_id)
+    leaves = work.principal.session_id is not None and work.principal.user_id == person
+    if not leaves:
+        work.principal.require("teams:write")
     team = await queries.lock_row(work.session, known, account_id=work.account_id)
     member = _found(await queries.find_member(work.session, known, person, account_id=work.account_id))
-    if person != work.principal.user_id:
+    if not leaves:
         require_manager(work.principal, known, was=member[0].role, becomes=None)
     await drop_member(work.session, team, person)
     keys = await revoke_keys_in_team(work.session, known, person, account_id=work.account_id, at=work.at)
