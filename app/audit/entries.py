@@ -22,8 +22,10 @@ HIDDEN: Final = "[hidden]"
 
 _TEXT_MAX = 4_096
 _SECRET_NAMES = re.compile(
-    r"(?i)^(env|environment|secrets?|.*(secret|password|token|authorization|cookie|private_key))$"
+    r"(?i)env|environment|secrets|checkpoint_uri|probe|on_interrupt"
+    r"|.*(secret|password|token|authorization|cookie|private_key|script)"
 )
+"""Members whose values are somebody's secret, or may well hold one."""
 _API_KEY = re.compile(r"hg_(live|test)_[0-9A-Za-z]+")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -91,7 +93,7 @@ def stamp(at: datetime) -> str:
 
 def _member(name: str, value: object) -> object:
     """Return a member's value; the names alone where the values matter, so that what was given is told all the same."""
-    if value is None or not _SECRET_NAMES.match(name):
+    if value is None or not _SECRET_NAMES.fullmatch(name):
         return plain(value)
     return sorted(_text(str(inner)) for inner in value) if isinstance(value, Mapping) else HIDDEN
 
