@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import insert, update
@@ -17,6 +17,8 @@ from app.rentals.models import AttemptRow, RentalRow, RunRow
 from app.reports.counting import count
 from app.tenancy.models import TeamRow
 
+NEVER = datetime(2000, 1, 1, tzinfo=UTC)
+
 
 @dataclass
 class Ran:
@@ -28,6 +30,8 @@ class Ran:
     runs: int = 0
     is_running: bool = False
     moves: int = 0
+    """Below zero once it is over."""
+    began: datetime = NEVER
 
 
 @dataclass
@@ -114,7 +118,7 @@ class Books:
 
     async def _begin_run(self, session: AsyncSession, ran: Ran, at: datetime, *, kind: str) -> None:
         ran.runs += 1
-        ran.is_running = True
+        ran.is_running, ran.began = True, at
         values = {"account_id": self.account, "rental_id": ran.id, "number": ran.runs, "kind": kind,
                   "attempt": ran.attempts, "rate": ran.rate, "began_at": at}  # fmt: skip
         await session.execute(insert(RunRow).values(**values))
