@@ -35,6 +35,11 @@ class Operation:
     def secured(self) -> bool:
         return "security" in self.spec
 
+    @property
+    def by_person(self) -> bool:
+        """Whether only a person who is signed in can ask, and no key."""
+        return self.secured and not any("apiKey" in scheme for scheme in self.spec["security"])
+
     @cached_property
     def owners(self) -> list[tuple[str, str]]:
         """For each id in the path its collection and its name: ("rentals", "rental_id")."""

@@ -12,6 +12,7 @@ from app.kit.ids import (
     QuoteId,
     RefundId,
     RentalId,
+    SessionId,
     SshKeyId,
     TemplateId,
     TransferId,
@@ -24,6 +25,7 @@ MISSING = {
     "api-keys": ApiKeyId.new,
     "ledger": TransferId.new,
     "quotes": QuoteId.new,
+    "sessions": SessionId.new,
     "listings": ListingId.new,
     "checkout-sessions": CheckoutId.new,
     "payments": PaymentId.new,
@@ -35,5 +37,10 @@ COMMON = frozenset({"families", "listings", "statements"})
 """Collections whose ids are the same for everybody."""
 QUERY_IDS = {"rental_id": "rentals", "payment_id": "payments"}
 """Query parameters that name something of a tenant's, and its collection."""
-BODY_IDS = {"quote_id": "quotes", "payment_id": "payments", "payment_method_id": "payment-methods"}
+BODY_IDS = {
+    "account_id": "accounts",
+    "quote_id": "quotes",
+    "payment_id": "payments",
+    "payment_method_id": "payment-methods",
+}
 """Members of bodies that name something of a tenant's, and its collection."""

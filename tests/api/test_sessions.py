@@ -121,6 +121,27 @@ async def test_without_the_pages_token_nothing_is_rented(person):
     assert (answer.status, answer.json()["code"]) == (403, "csrf_failed")
 
 
+FORGED = [
+    {},
+    {"x_csrf_token": "x" * 43, "origin": "http://test"},
+    {"x_csrf_token": "own", "origin": "https://evil.example"},
+    {"x_csrf_token": "own", "sec_fetch_site": "cross-site"},
+]
+
+
+@pytest.mark.parametrize("headers", FORGED, ids=lambda headers: "-".join(headers) or "nothing")
+async def test_no_operation_that_changes_something_is_done_for_another_page(world, person, headers):
+    sent = {name: person.signed.csrf_token if value == "own" else value for name, value in headers.items()}
+    asked = [one for one in world.operations if one.secured and one.method != "GET"]
+    assert len(asked) > 30
+    for operation in asked:
+        answer = await person.caller().ask(
+            operation.method, operation.at(), operation.example, cookie=f"hourglass={person.secret}", **sent
+        )
+        assert (answer.status, answer.json()["code"]) == (403, "csrf_failed"), operation.id
+        assert operation.documents(403)
+
+
 async def test_a_stream_ends_when_its_session_is_ended_elsewhere(person, target):
     listening = person.listen(target)
     await lasts(listening)
