@@ -10,8 +10,11 @@ import typer
 from app.cli.audit_commands import add_audit_commands
 from app.cli.client.audit import audit
 from app.cli.client.commands import add_client_commands
+from app.cli.client.keys import keys
+from app.cli.client.members import members
 from app.cli.client.paying import add_money_commands
 from app.cli.client.prices import prices
+from app.cli.client.teams import teams
 from app.cli.curating import add_catalog_commands
 from app.cli.errors import CliError, Exit
 from app.cli.operating import add_operator_commands, admin
@@ -31,7 +34,10 @@ add_money_commands(app)
 add_catalog_commands(admin)
 add_audit_commands(admin)
 app.add_typer(audit, name="audit")
+app.add_typer(keys, name="keys")
+app.add_typer(members, name="members")
 app.add_typer(prices, name="prices")
+app.add_typer(teams, name="teams")
 
 
 def main() -> None:

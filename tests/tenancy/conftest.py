@@ -148,7 +148,8 @@ class Organization:
 class World:
     """Opens organizations, signs people in, connects keys."""
 
-    def __init__(self, app, state, worker_db, stack):
+    def __init__(self, app, state, worker_db, stack, *, site=SITE):
+        self.site = site
         self.app, self.state, self.worker_db, self.stack = app, state, worker_db, stack
         self.github_ids = {}
         self.opened = []
@@ -187,9 +188,9 @@ class World:
         await self.state.auth_db.fetch_once(PUT_PERSON, *known)
         secret, person = await sessions.begin(user_id, user_agent="test", address=None, at=at)
         headers = {
-            "Cookie": f"{SITE.cookie_name('hourglass')}={secret}",
+            "Cookie": f"{self.site.cookie_name('hourglass')}={secret}",
             "X-CSRF-Token": person.csrf_token,
-            "Origin": SITE.origin,
+            "Origin": self.site.origin,
         }
         client = await self.stack.enter_async_context(_client(self.app, headers))
         return Person(user_id, name, emails[0], client)

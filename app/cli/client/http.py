@@ -77,9 +77,13 @@ class Api:
         """Set what stands at a path. Raises as ``get``."""
         return self._call("PUT", path, body=body)
 
-    def delete(self, path: str) -> None:
-        """Take away what stands at a path. Raises as ``get``."""
-        self._call("DELETE", path)
+    def patch(self, path: str, body: Json) -> Json:
+        """Change some of what stands at a path. Raises as ``get``."""
+        return self._call("PATCH", path, body=body)
+
+    def delete(self, path: str) -> Json:
+        """Take away what stands at a path and return what is told of it, if anything. Raises as ``get``."""
+        return self._call("DELETE", path)
 
     def pages(self, path: str, query: Mapping[str, Any] | None = None, *, limit: int) -> Iterator[Json]:
         """Yield the items of a list over its pages, ``limit`` of them at most."""
