@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from benchmarks import matching, money, placing, refreshing, report, serving, settlement, starting
+from benchmarks import auditing, matching, money, placing, policies, refreshing, report, serving, settlement, starting
 from benchmarks.ground import Ground, laid
 from benchmarks.money import Budget
 from benchmarks.report import Row
@@ -20,7 +20,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     asked.add_argument("--quick", action="store_true", help="fewer and shorter rounds, and no million rentals")
     asked.add_argument(
-        "parts", nargs="*", metavar="PART", help="money, settlement, serving, catalog, placing, starting"
+        "parts", nargs="*", metavar="PART", help="money, settlement, serving, catalog, placing, policies, starting"
     )
     told = asked.parse_args()
     uvloop.run(_measure(told.parts, is_quick=told.quick))
@@ -39,7 +39,9 @@ async def _measure(names: list[str], *, is_quick: bool) -> None:
         "serving": serving.measure,
         "catalog": measure_catalog,
         "placing": placing.measure,
+        "policies": policies.measure,
         "starting": starting.measure,
+        "audit": auditing.measure,
     }
     budget = Budget(rounds=3, seconds=2) if is_quick else Budget(rounds=5, seconds=4)
     rows: list[Row] = []

@@ -13,7 +13,7 @@ Order of locks: the wallet, then these.
 """
 
 from app.policies.budgets.enforcing import recap
-from app.policies.committing import admit, check, end, find_spender, require
+from app.policies.committing import check, end, find_spender, require
 from app.policies.deciding import Binding, Verdict, Wish, decide
 from app.policies.errors import (
     POLICY_ERRORS,
@@ -24,12 +24,14 @@ from app.policies.errors import (
     UnknownTeam,
 )
 from app.policies.narrowing import longest, narrow, require_duration
+from app.policies.queries import COUNT_RENTAL
 from app.policies.reading import Rules, get_policies, list_policies, standing_terms_for, terms_for
 from app.policies.spenders import Spender
 from app.policies.standing import Budget, BudgetName, Spent, Standing, budgets_of, limit_budget, stand
 from app.policies.terms import TEAM_DEFAULT, UNLIMITED, OnExceeded, Policy, SubjectKind, Terms
 
 __all__ = [
+    "COUNT_RENTAL",
     "POLICY_ERRORS",
     "TEAM_DEFAULT",
     "UNLIMITED",
@@ -51,7 +53,6 @@ __all__ = [
     "UnknownTeam",
     "Verdict",
     "Wish",
-    "admit",
     "budgets_of",
     "check",
     "decide",

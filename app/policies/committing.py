@@ -1,6 +1,7 @@
-"""Admission: decided under the wallet's lock and written down in the same transaction, so that none share one budget.
+"""Admission: decided under the wallet's lock and counted in the same transaction, so that none share one budget.
 
-Order of locks: the wallet, then what is here.
+Who begins something that spends holds the wallet's lock, asks ``require``, and writes the row that counts it by
+``COUNT_RENTAL`` with the row of what it is: one statement. ``end`` counts it no more.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import wallet
 from app.kit.db import driver
 from app.kit.ids import AccountId, ApiKeyId, RentalId, TeamId, UserId
 from app.policies import queries
@@ -19,36 +19,14 @@ from app.policies.spenders import Spender
 from app.policies.standing import Standing, stand
 
 
-async def admit(session: AsyncSession, rules: Rules, wish: Wish, *, rental_id: RentalId, at: datetime) -> None:
-    """Let a spender have a rental, and count it from now on; the caller writes the hold and the rental after it.
-
-    Raises:
-        PolicyViolation, BudgetExceeded, ProvisioningPaused, KeyLimitExceeded: a policy says no; nothing was written.
-    """
-    spender = rules.spender
-    await require(session, rules, wish, at=at)
-    await driver(session).execute(
-        queries.INSERT_COMMITMENT,
-        spender.account_id,
-        rental_id,
-        spender.team_id,
-        spender.key_id,
-        spender.user_id,
-        wish.family or None,
-        wish.gpu_count,
-        at,
-    )
-
-
 async def require(session: AsyncSession, rules: Rules, wish: Wish, *, at: datetime) -> None:
-    """Pass when a spender may have so much, or so much more, now. Locks the wallet wherever any policy applies.
+    """Pass when a spender may have so much, or so much more, now. The caller holds the wallet's lock.
 
     Raises:
         PolicyViolation, BudgetExceeded, ProvisioningPaused, KeyLimitExceeded: a policy says no.
     """
     if not rules.binding and rules.spender.limit is None:
         return
-    await wallet.lock(session, account_id=rules.spender.account_id)
     verdict = decide(await _stand(session, rules, at=at), wish, at=at)
     if not verdict.allowed:
         raise verdict.error()

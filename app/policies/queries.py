@@ -47,9 +47,8 @@ ON CONFLICT (account_id, subject) DO UPDATE SET version = excluded.version, gpu_
     updated_by = excluded.updated_by
 """
 
-INSERT_COMMITMENT: Final = """
-INSERT INTO commitments (account_id, rental_id, team_id, key_id, user_id, family, gpu_count, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+COUNT_RENTAL: Final = """
+INSERT INTO commitments (account_id, rental_id, team_id, key_id, user_id, family, gpu_count, created_at) VALUES ({})
 """
 
 END_COMMITMENT: Final = """

@@ -64,9 +64,11 @@ class Story:
         async with self.db.begin_unscoped() as session:
             for run in self.runs:
                 who = {"account_id": self.account_id, "rental_id": run.rental_id, "at": self.at}
-                rules = policies.Rules(run.spender, (), ())
-                wish = policies.Wish(reserve=run.rate)
-                await policies.admit(session, rules, wish, rental_id=run.rental_id, at=self.at)
+                whose = run.spender
+                await driver(session).execute(
+                    policies.COUNT_RENTAL.format("$1, $2, $3, $4, $5, 'rtx-4090', 1, $6"),
+                    *(self.account_id, run.rental_id, whose.team_id, whose.key_id, whose.user_id, self.at),
+                )
                 await wallet.hold(session, **who, rate=run.rate, actor="test")
 
     async def step(self):

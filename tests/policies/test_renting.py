@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from app import wallet
 from app.kit.db import driver
 from app.web.principal import SpendLimit
 
-OPEN = {"gpu_whitelist": ("rtx-4090", "h100-80gb")}
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -164,12 +165,19 @@ async def test_while_it_is_paused_nothing_new_is_provisioned(ada, team, set_poli
     assert refused.json()["detail"] == "Provisioning is paused: the daily budget is used up"
 
 
-async def test_a_refusal_by_policy_takes_no_money_and_asks_no_card(ada, team, set_policy, statements):
-    await set_policy(ada.account_id, team, daily_budget_micros=0)
-    refused = await ada.post("/v1/rentals", {"family": "rtx-4090", "team_id": team})
-    assert refused.json()["code"] == "budget_exceeded"
-    assert not any("INSERT INTO transfers" in statement for statement in statements)
-    assert not any("auto_topup_rules" in statement for statement in statements)
+async def test_a_refusal_by_policy_takes_no_money_and_asks_no_card(
+    new_caller, new_team, set_policy, worker_db, statements
+):
+    for micros in (10_000_000, 0):  # also where there would be too little money
+        caller = await new_caller(micros=micros)
+        team = await new_team(caller.account_id)
+        await set_policy(caller.account_id, team, daily_budget_micros=0)
+        refused = await caller.post("/v1/rentals", {"family": "rtx-4090", "team_id": team})
+        assert refused.json()["code"] == "budget_exceeded"
+        async with worker_db.begin_unscoped() as session:
+            balance = await wallet.get_balance(session, account_id=caller.account_id, at=START)
+        assert (balance.available, balance.reserved) == (micros, 0)
+    assert not any("topup_attempts" in statement for statement in statements)
 
 
 async def test_ten_at_once_get_what_the_budget_holds_and_no_more(ada, team, set_policy):

@@ -99,14 +99,16 @@ async def request(
     at: datetime,
     provisioning_seconds: int = 900,
 ) -> Requested:
-    """Begin a rental: choose the cheapest match (or the quoted one), ask the policies, hold an hour, write the row.
+    """Begin a rental: choose the cheapest match (or the quoted one), hold an hour, ask the policies, write the row.
 
     Where nothing fits and the caller waits, an hour at the highest price is held, and the row is for the waitlist.
 
+    Whatever it raises, the caller undoes the transaction.
+
     Raises:
         NoMatchingListings: nothing on offer fits, and the caller does not wait.
-        PolicyViolation, BudgetExceeded, ProvisioningPaused, KeyLimitExceeded: a policy says no; nothing was written.
-        InsufficientBalance, WalletLocked: of the wallet; nothing was written.
+        PolicyViolation, BudgetExceeded, ProvisioningPaused, KeyLimitExceeded: a policy says no.
+        InsufficientBalance, WalletLocked: no policy says no, but the wallet does.
     """
     rules = ask.rules
     if rules is None:
@@ -121,17 +123,8 @@ async def request(
         chosen, queued_until = wished(ask.wanted), at + timedelta(seconds=ask.wait_seconds)
     rate = chosen.all_in_micros_per_hour
     held = rate if ask.max_spend is None else min(rate, ask.max_spend)
-    await policies.admit(session, rules, _wish(ask, chosen, reserve=held), rental_id=rental_id, at=at)
-    await wallet.hold(
-        session,
-        account_id=account_id,
-        rental_id=rental_id,
-        rate=rate,
-        at=at,
-        actor=actor,
-        max_spend=ask.max_spend,
-    )
     made = Requested(rental_id, chosen, rate, held, at, queued_until)
+    await _reserve(session, ask, made, rules=rules, actor=actor)
     await _insert(
         session,
         ask,
@@ -157,6 +150,29 @@ def environment(vault: Vault, rental: RentalRow) -> dict[str, str]:
     return opened
 
 
+async def _reserve(session: AsyncSession, ask: Ask, made: Requested, *, rules: policies.Rules, actor: str) -> None:
+    """Hold the money and ask the policies, under the lock on the wallet that holding it takes.
+
+    A policy's no comes before the wallet's: no card is asked to pay for what may not be rented.
+    """
+    wish, account_id = _wish(ask, made), rules.spender.account_id
+    try:
+        await wallet.hold(
+            session,
+            account_id=account_id,
+            rental_id=made.rental_id,
+            rate=made.rate,
+            at=made.at,
+            actor=actor,
+            max_spend=ask.max_spend,
+        )
+    except (wallet.InsufficientBalance, wallet.WalletLocked):
+        await wallet.lock(session, account_id=account_id)
+        await policies.require(session, rules, wish, at=made.at)
+        raise
+    await policies.require(session, rules, wish, at=made.at)
+
+
 async def _cheapest(session: AsyncSession, wanted: catalog.Wanted, *, at: datetime) -> Chosen:
     matches = await catalog.cheapest(session, wanted, at=at, limit=1)
     if not matches:
@@ -164,9 +180,10 @@ async def _cheapest(session: AsyncSession, wanted: catalog.Wanted, *, at: dateti
     return Chosen.of(matches[0])
 
 
-def _wish(ask: Ask, chosen: Chosen, *, reserve: int) -> policies.Wish:
+def _wish(ask: Ask, made: Requested) -> policies.Wish:
+    chosen = made.chosen
     return policies.Wish(
-        reserve=reserve,
+        reserve=made.held,
         gpu_count=chosen.gpu_count,
         family=chosen.family or None,
         provider=chosen.provider or None,
@@ -259,4 +276,6 @@ async def _insert(
         spender.team_id,
         spender.key_id,
         spender.user_id,
+        made.chosen.family or None,
+        made.chosen.gpu_count,
     )
