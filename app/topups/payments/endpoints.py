@@ -33,6 +33,7 @@ from app.web import (
     responses_for,
     working,
 )
+from app.web.acts import changed_nothing
 from app.web.errors import IdempotencyKeyMissing, IdempotencyMismatch, InvalidCursor
 
 router = new_router("/v1/billing", tag="billing")
@@ -108,6 +109,7 @@ async def create_refund(body: RefundCreate, work: Writing, request: Request) -> 
     asked = await ask_refund(work.session, wish, account_id=work.account_id, at=work.at)
     headers = {"Location": f"/v1/billing/refunds/{asked.row.id}"}
     if asked.replayed:
+        changed_nothing(work.session)
         headers["Idempotency-Replayed"] = "true"
     return answer(Refund.of(asked.row), status=201, headers=headers)
 
