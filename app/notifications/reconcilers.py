@@ -43,6 +43,8 @@ KEPT: Final = timedelta(days=30)
 PLACES_PER_ENDPOINT: Final = 4
 """How many messages are on their way to one endpoint at once; a slow receiver delays its own alone."""
 
+_FOUND_PER_ENDPOINT: Final = 16
+"""How many are found at once for one endpoint: those that wait for a place hide no other endpoint's."""
 _TOLD_AT_ONCE: Final = 500
 _PRUNED_AT_ONCE: Final = 1_000
 
@@ -82,7 +84,7 @@ def delivering(db: Database, clock: Clock, egress: Egress, vault: Vault) -> Reco
     async def find(this: Round, limit: int) -> list[Due]:
         buckets = this.holding.buckets
         async with db.begin_unscoped() as session:
-            rows = await driver(session).fetch(queries.FIND_DUE, buckets, this.at, PLACES_PER_ENDPOINT, limit)
+            rows = await driver(session).fetch(queries.FIND_DUE, buckets, this.at, _FOUND_PER_ENDPOINT, limit)
         LATE.set(max(0.0, (this.at - rows[0]["next_at"]).total_seconds()) if rows else 0)
         return [Due(AccountId(row["account_id"]), row["id"], row["endpoint_id"]) for row in rows]
 
@@ -102,7 +104,7 @@ def delivering(db: Database, clock: Clock, egress: Egress, vault: Vault) -> Reco
     return Reconciler(
         name="notifications.delivering",
         every_seconds=0.5,
-        batch=1_000,
+        batch=4_000,
         find=find,
         step=step,
         concurrency=PLACES_PER_ENDPOINT,
