@@ -16,7 +16,7 @@ from typing import Any
 
 _LOOPS = 12
 """Rounds of the event loop after which everything that waits for nothing has had its turn."""
-_STUCK_SECONDS = 8.0
+_STUCK_SECONDS = 120.0
 
 
 class StuckError(Exception):
