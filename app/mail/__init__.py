@@ -12,6 +12,16 @@ from app.mail.letters import Letter
 from app.mail.outlets import LogOutlet, Outlet
 from app.mail.smtp import Smtp
 from app.mail.wording import TemplateName
-from app.mail.writing import write
+from app.mail.writing import count_written, write
 
-__all__ = ["BadAddressError", "Letter", "LogOutlet", "Mailbox", "Outlet", "Smtp", "TemplateName", "write"]
+__all__ = [
+    "BadAddressError",
+    "Letter",
+    "LogOutlet",
+    "Mailbox",
+    "Outlet",
+    "Smtp",
+    "TemplateName",
+    "count_written",
+    "write",
+]

@@ -11,6 +11,10 @@ FROM unnest($7::text[], $8::text[]) AS m(id, to_address)
 ON CONFLICT DO NOTHING
 """
 
+COUNT_WRITTEN: Final = """
+SELECT count(DISTINCT dedupe_key) FROM mails WHERE account_id = $1 AND template = $2 AND created_at > $3
+"""
+
 FIND_DUE: Final = """
 SELECT account_id, id FROM mails WHERE state = 'queued' AND bucket = ANY($1::smallint[]) AND next_at <= $2
 ORDER BY next_at, id LIMIT $3

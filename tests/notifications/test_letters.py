@@ -139,6 +139,18 @@ async def test_an_event_that_can_not_be_written_holds_up_no_other(house):
     assert await house.told("rental.failed", house.account) == {"owner"}
 
 
+async def test_nobody_is_written_to_for_ever(house):
+    for n in range(22):
+        await house.office.happen(house.account, "rental.failed", f"rent_{n}", reason="no_capacity")
+    await house.office.tell()
+    count = "SELECT count(*) FROM mails WHERE account_id = $1 AND template = 'rental_failed'"
+    assert (await house.office.fetch(count, house.account))[0][0] == 20
+    house.office.later(hours=1)
+    await house.office.happen(house.account, "rental.failed", "rent_22", reason="no_capacity")
+    await house.office.tell()
+    assert (await house.office.fetch(count, house.account))[0][0] == 21
+
+
 async def test_choices_are_for_who_read_the_newest_and_nobody_elses(house):
     async with house.browser("member") as browser:
         read = await browser.get("/v1/me/notifications")

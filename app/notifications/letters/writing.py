@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
+from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import mail, tenancy
 from app.kit.ids import AccountId, TeamId
 from app.notifications.feed.appending import Placed
-from app.notifications.letters.kinds import KINDS, letter_of
+from app.notifications.letters.kinds import KINDS, Letter, letter_of
 from app.notifications.letters.preferences import who_wants
 from app.notifications.told import is_team
 
+WITHHELD = Counter("hourglass_notifications_withheld", "Mails not written since there were too many", ["kind"])
+
+MAILS_PER_HOUR: Final = 20
+"""How many events of a kind an account is told by mail within an hour; all of them are in the feed."""
+
+_HOUR: Final = timedelta(hours=1)
 _OWNERS: Final[tuple[tenancy.Role, ...]] = ("owner",)
 _ADMINISTRATORS: Final[tuple[tenancy.Role, ...]] = ("owner", "admin")
 log = structlog.get_logger("hourglass.notifications")
@@ -31,7 +38,7 @@ async def write_mails(session: AsyncSession, placed: Sequence[Placed], *, at: da
         account_id = AccountId(one.event.account_id)
         addresses = await _addressed(session, one, account_id=account_id)
         to = await who_wants(session, addresses, account_id=account_id, kind=letter.kind)
-        if not to:
+        if not to or await _is_too_much(session, letter, account_id=account_id, at=at):
             continue
         try:
             written += await mail.write(
@@ -46,6 +53,15 @@ async def write_mails(session: AsyncSession, placed: Sequence[Placed], *, at: da
         except ValueError:  # an event that lacks what its mail must tell holds up no other
             log.exception("notification.unwritten", event_id=one.event.id, type=one.event.type)
     return written
+
+
+async def _is_too_much(session: AsyncSession, letter: Letter, *, account_id: AccountId, at: datetime) -> bool:
+    """Say whether an account has had so many mails of a kind that another would tell nobody anything."""
+    count = await mail.count_written(session, account_id=account_id, template=letter.template, since=at - _HOUR)
+    if count < MAILS_PER_HOUR:
+        return False
+    WITHHELD.labels(letter.kind).inc()
+    return True
 
 
 async def _addressed(session: AsyncSession, one: Placed, *, account_id: AccountId) -> list[str]:
