@@ -14,6 +14,7 @@ from app.cli.client.keys import keys
 from app.cli.client.members import members
 from app.cli.client.paying import add_money_commands
 from app.cli.client.prices import prices
+from app.cli.client.reporting import report
 from app.cli.client.teams import teams
 from app.cli.curating import add_catalog_commands
 from app.cli.errors import CliError, Exit
@@ -37,6 +38,7 @@ app.add_typer(audit, name="audit")
 app.add_typer(keys, name="keys")
 app.add_typer(members, name="members")
 app.add_typer(prices, name="prices")
+app.add_typer(report, name="report")
 app.add_typer(teams, name="teams")
 
 

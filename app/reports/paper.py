@@ -78,7 +78,7 @@ def _parties(told: Chargeback, account_id: str, account_name: str) -> Flowable:
     ]
     return Table(
         rows,
-        colWidths=[WIDTH * 0.52, WIDTH * 0.14, WIDTH * 0.34],
+        colWidths=[WIDTH * 0.5, WIDTH * 0.12, WIDTH * 0.38],
         style=[
             ("FONT", (0, 0), (-1, -1), PLAIN, 9, 12),
             ("FONT", (0, 1), (0, 1), BOLD, 9, 12),

@@ -109,6 +109,17 @@ class Api:
         except httpx.TransportError as error:
             raise CliError(f"The answer of {self._url} broke off ({type(error).__name__}).") from None
 
+    def download(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
+        """Return an answer that is no JSON, whole. Raises as ``get``."""
+        params = {name: value for name, value in (query or {}).items() if value is not None}
+        try:
+            answer = self._client.get(path, params=params)
+        except httpx.TransportError as error:
+            raise CliError(f"No answer from {self._url} ({type(error).__name__}). Does it run there?") from None
+        if not answer.is_success:
+            _told(answer)
+        return answer.content
+
     def _call(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Json | None = None, key: str = ""
     ) -> Json:
