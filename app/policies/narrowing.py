@@ -17,7 +17,8 @@ def narrow(policies: Sequence[Policy], wanted: Wanted) -> Wanted:
         PolicyViolation: nothing that was named is allowed. Whether anything is on offer is the catalog's to say.
     """
     for policy in policies:
-        wanted = _narrowed(policy, wanted)
+        if not policy.terms.sets_nothing:
+            wanted = _narrowed(policy, wanted)
     return wanted
 
 
