@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from app.audit.entries import stamp
 from app.audit.listing import Wanted
@@ -45,6 +45,8 @@ class AuditExport(AuditFilter):
 
 class AuditPlace(Wire):
     """The query of a verification: where to go on, as an earlier answer told."""
+
+    model_config = ConfigDict(strict=False)  # a query is text
 
     after_seq: Annotated[int, Field(ge=1, le=2**53 - 1)] | None = None
     hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None

@@ -35,17 +35,45 @@ LAST = ("stop_rental", "transfer_account", "leave_account", "delete_")
 """What takes away what others need."""
 IDEMPOTENT = {"add_rental_ssh_key"}
 """What may find done, the first time already, what it is asked for."""
-DONE = set(
-    """
-    add_rental_ssh_key archive_team create_api_key create_checkout_session create_invitation
-    create_portal_session create_refund create_rental create_setup_session create_ssh_key create_team
-    create_template create_webhook delete_auto_topup delete_payment_method delete_rental delete_ssh_key
-    delete_template delete_webhook extend_rental refresh_catalog remove_rental_ssh_key report_rental
-    revoke_invitation rotate_api_key rotate_webhook_secret set_account_policy set_auto_topup set_team_policy
-    update_account update_api_key update_rental update_team update_team_policy update_template update_wallet
-    update_webhook
-    """.split()
-)
+DONE = {
+    "add_rental_ssh_key",
+    "archive_team",
+    "create_api_key",
+    "create_checkout_session",
+    "create_invitation",
+    "create_portal_session",
+    "create_refund",
+    "create_rental",
+    "create_setup_session",
+    "create_ssh_key",
+    "create_team",
+    "create_template",
+    "create_webhook",
+    "delete_auto_topup",
+    "delete_payment_method",
+    "delete_rental",
+    "delete_ssh_key",
+    "delete_template",
+    "delete_webhook",
+    "extend_rental",
+    "refresh_catalog",
+    "remove_rental_ssh_key",
+    "report_rental",
+    "revoke_invitation",
+    "rotate_api_key",
+    "rotate_webhook_secret",
+    "set_account_policy",
+    "set_auto_topup",
+    "set_team_policy",
+    "update_account",
+    "update_api_key",
+    "update_rental",
+    "update_team",
+    "update_team_policy",
+    "update_template",
+    "update_wallet",
+    "update_webhook",
+}
 """What is done here, so that the test shows something; what else there is may be refused for its state."""
 CANARY = "canary-4f1b77"
 
