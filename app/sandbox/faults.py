@@ -15,6 +15,8 @@ The first three and ``no_credit`` come before anything is done, or with ``after_
 (``stripe.…``) the ``mode`` ``kept`` lets the idempotency key repeat a ``server_error`` for ever, as Stripe does once a
 call has begun; ``slow`` waits before the call is done, its key in flight; ``no_credit`` is none of Stripe's.
 
+GitHub (``github.authorize``, ``.token``, ``.user``, ``.emails``) knows the answers only.
+
 Offers (``create``):
     ``price_changed``          the price went up 25 % since it was listed
     ``offer_gone``             refused as taken though still listed

@@ -6,9 +6,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from app.kit.db import driver
 from app.kit.errors import NotFound
 from app.kit.ids import AccountId, SessionId, TeamId, UserId
-from app.tenancy.people import Sessions
+from app.tenancy.people import Sessions, queries
+from app.tenancy.people.errors import SessionChanged
 from app.tenancy.people.sessions import REMEMBERED_SECONDS
 from app.web.errors import Unauthorized
 
@@ -331,6 +333,29 @@ async def test_choices_at_once_leave_one_session_that_works(town, signed_in):
         except Unauthorized:
             continue
     assert len(set(current)) == 1
+
+
+async def test_a_choice_that_others_keep_overtaking_is_given_up(town, signed_in):
+    class Overtaken(Counting):
+        async def fetch_once(self, statement, *args):
+            return [] if statement == queries.CHOOSE else await super().fetch_once(statement, *args)
+
+    account_id = (await signed_in.session())["account_id"]
+    sessions = Sessions(Overtaken(town.databases.auth), town.tokens, town.state.sessions.site)
+    with pytest.raises(SessionChanged):
+        await sessions.choose(signed_in.secret, AccountId(account_id), at=town.clock.at)
+
+
+async def test_who_is_removed_can_still_sign_out(town, signed_in):
+    person_id = (await signed_in.session())["person"]["id"]
+    org = await town.organisation(person_id)
+    await signed_in.change("PUT", "/v1/session", json={"account_id": org})
+    await town.execute(org, "UPDATE users SET removed_at = $2 WHERE id = $1", person_id, town.clock.at)
+    town.state.sessions.forget_person(person_id)
+    assert (await signed_in.change("DELETE", "/v1/session")).status_code == 204
+    async with town.databases.api.begin(org) as opened:
+        actions = await driver(opened).fetch("SELECT action FROM audit_entries ORDER BY seq")
+    assert [row["action"] for row in actions] == ["session.account_chosen"]
 
 
 async def test_who_is_removed_is_told_so_can_do_nothing_there_and_can_go_elsewhere(town, signed_in):

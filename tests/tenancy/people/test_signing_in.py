@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
+from urllib.parse import urljoin, urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.kit.db import driver
 from app.kit.ids import UserId
@@ -137,6 +141,12 @@ async def test_without_a_verified_address_nobody_signs_in_and_nobody_is_known(to
     assert await town.rows("SELECT 1 FROM people WHERE github_id = $1", person.id) == []
 
 
+async def test_who_does_not_let_its_addresses_be_read_is_nobody(town, browser):
+    back = await browser.allow(await browser.begin(), town.newcomer().login, scope="read:org")
+    answer = await browser.http.get(back)
+    assert (answer.status_code, answer.json()["code"]) == (403, "email_unverified")
+
+
 async def test_only_verified_addresses_count_and_the_primary_one_comes_first(town, browser):
     emails = (
         GithubEmail("other@example.com", primary=False),
@@ -249,6 +259,19 @@ async def test_nobody_is_led_away_after_signing_in(browser, path):
 @pytest.mark.parametrize("path", ["/", "/a/b/", "/a?to=https://x.example//y", "/a#b", "/%2F", "/@x", "/a.b/..c"])
 def test_paths_of_this_service_are_let_through(path):
     assert local_path(path) == path
+
+
+@given(st.text(alphabet="/\\.:@?#%25fe\t\n\r x", max_size=12).map(lambda text: f"/{text}"))
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+def test_whatever_is_let_through_stays_at_the_service_however_a_browser_reads_it(path):
+    try:
+        local_path(path)
+    except ValidationFailed:
+        return
+    read = re.sub(r"[\t\n\r]", "", path).replace("\\", "/")
+    for text in (path, read):
+        assert urlsplit(urljoin("https://gpus.example/v1/auth/github/callback", text)).netloc == "gpus.example"
+        assert not urlsplit(text).netloc
 
 
 async def test_a_session_planted_in_a_browser_gives_nobody_the_one_that_follows(town, signed_in):
