@@ -97,6 +97,14 @@ INVARIANTS: Final = {
         SELECT e.subject FROM events e WHERE e.subject LIKE 'rent_%'
         GROUP BY e.account_id, e.subject HAVING max(e.seq) <> count(*) OR min(e.seq) <> 1
     """,
+    "the audit tells of a rental's creation, and last what it is now": """
+        SELECT r.id FROM rentals r WHERE r.audited AND (
+            NOT EXISTS (SELECT 1 FROM audit_entries e WHERE e.account_id = r.account_id AND e.target = r.id
+                AND e.action = 'rental.created')
+            OR r.status IS DISTINCT FROM (SELECT e.details->'after'->>'status' FROM audit_entries e
+                WHERE e.account_id = r.account_id AND e.target = r.id AND e.details->'after' ? 'status'
+                ORDER BY e.seq DESC LIMIT 1))
+    """,
 }
 """Sentence → query; each returns nothing while the sentence is true."""
 
