@@ -95,7 +95,7 @@ def new_api_state(settings: Settings) -> ApiState:
     db = Database.connect(database_url(settings, API), role="api", pool_size=settings.api_connections_max)
     auth_db = Database.connect(database_url(settings, AUTH), role="auth", pool_size=settings.auth_connections_max)
     tokens = Tokens(_derived(secret, "sessions"))
-    sessions = Sessions(auth_db, tokens, Site.at(_public_url(settings)))
+    sessions = Sessions(auth_db, tokens, Site.at(public_url_of(settings)))
     return ApiState(
         db=db,
         auth_db=auth_db,
@@ -213,7 +213,8 @@ def _sign_in(
     return SignIn(github, sessions, tokens, db=db, auth_db=auth_db, open_wallet=open_wallet)
 
 
-def _public_url(settings: Settings) -> str:
+def public_url_of(settings: Settings) -> str:
+    """Return where browsers reach the service."""
     return settings.public_url or f"http://{settings.host}:{settings.port}"
 
 
@@ -222,7 +223,7 @@ def _topup_tools(settings: Settings, db: Database) -> TopupTools:
         db=db,
         stripe=_stripe(settings),
         clock=SystemClock(),
-        public_url=_public_url(settings),
+        public_url=public_url_of(settings),
         deployment=_deployment(settings, secret_of(settings)),
     )
 

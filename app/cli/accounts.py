@@ -11,15 +11,17 @@ from datetime import timedelta
 from sqlalchemy.exc import IntegrityError
 
 from app import audit, tenancy, wallet
-from app.bootstrap import database_url, pepper_of, secret_of
+from app.bootstrap import database_url, pepper_of, public_url_of, secret_of
 from app.cli.errors import CliError, Exit
 from app.cli.home import Demo, Home
 from app.cli.preparing import database_told_plainly
 from app.kit.clock import SystemClock
 from app.kit.db import Database
-from app.kit.ids import AccountId, ApiKeyId
+from app.kit.errors import AppError, NotFound
+from app.kit.ids import AccountId, ApiKeyId, InvitationId
 from app.kit.rls import AUTH, WORKER
 from app.ledger import KeyReusedError, NoWalletError
+from app.mail import BadAddressError, Mailbox
 from app.settings import Settings
 from app.web import SCOPES
 from app.web.errors import Forbidden, Unauthorized
@@ -91,6 +93,27 @@ async def make_key(
             return ApiKeyId(made.row.id), made.secret
     except IntegrityError:
         raise _no_account(account_id) from None
+
+
+async def invite_owner(settings: Settings, account_id: AccountId, *, email: str) -> InvitationId:
+    """Ask somebody by mail to own an account, such as the one that was opened for it; return the invitation's id.
+
+    Raises:
+        CliError: there is no such account, the address is none, or an invitation to it is open.
+    """
+    post = tenancy.InvitationPost.by(pepper_of(secret_of(settings)), public_url_of(settings))
+    try:
+        to = Mailbox.of(email).address
+        async with opened(settings, WORKER) as db, db.begin_unscoped() as session:
+            return await tenancy.invite_owner(
+                session, account_id=account_id, email=to, post=post, at=SystemClock().now()
+            )
+    except BadAddressError:
+        raise CliError(f"{email!r} is no mail address.", exit_code=Exit.USAGE) from None
+    except NotFound:
+        raise _no_account(account_id) from None
+    except AppError as refused:
+        raise CliError(refused.detail) from None
 
 
 async def credit(settings: Settings, account_id: AccountId, *, micros: int, reference: str, reason: str) -> None:

@@ -146,6 +146,20 @@ def make_key(
     _say(told, f"Key  {secret}\nIt is shown this once.", as_json=as_json)
 
 
+@admin.command("invite-owner")
+def invite_owner(
+    account: str,
+    email: Annotated[str, typer.Argument(help="Where the invitation is sent; it signs in with this address.")],
+    as_json: AsJson = False,
+) -> None:
+    """Ask somebody by mail to own an account, such as the one that was opened for it."""
+    from app.cli import accounts
+    from app.settings import read_settings
+
+    made = asyncio.run(accounts.invite_owner(read_settings(), _account_id(account), email=email))
+    _say({"invitation_id": made}, f"Invitation  {made}\nIt is sent by the worker.", as_json=as_json)
+
+
 @admin.command("credit")
 def credit(
     account: str,

@@ -20,6 +20,8 @@ from app.tenancy.directory import (
     names_of,
     team_emails,
 )
+from app.tenancy.invitations.inviting import Post as InvitationPost
+from app.tenancy.invitations.inviting import invite_owner
 from app.tenancy.keys import KeyTerms, NewKey, create_key
 from app.tenancy.opening import Account, open_account
 from app.tenancy.queries import get_account
@@ -32,6 +34,7 @@ __all__ = [
     "ROLES",
     "Account",
     "Authenticator",
+    "InvitationPost",
     "KeyTerms",
     "NewKey",
     "Role",
@@ -44,6 +47,7 @@ __all__ = [
     "find_team",
     "get_account",
     "get_team",
+    "invite_owner",
     "is_well_formed",
     "key_limits",
     "keys_of_person",

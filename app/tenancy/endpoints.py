@@ -24,5 +24,6 @@ ROUTERS: Final = (
     key_endpoints.router,
     team_endpoints.router,
     team_member_endpoints.router,
+    team_member_endpoints.leaving_router,
 )
 """All routers of the room."""

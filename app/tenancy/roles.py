@@ -70,8 +70,8 @@ def administers(caller: Principal) -> bool:
 
 
 def owns(caller: Principal) -> bool:
-    """Say whether a caller may do what only owners may: an owner, signed in or by a key with the scope ``admin``."""
-    return administers(caller) and caller.role == "owner" and caller.may("admin")
+    """Say whether a caller may make and unmake owners: an owner, or a key that the operator made, with ``admin``."""
+    return administers(caller) and caller.role in {None, "owner"} and caller.may("admin")
 
 
 def manages(caller: Principal, team_id: TeamId) -> bool:

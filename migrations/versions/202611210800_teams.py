@@ -120,7 +120,7 @@ def _invitations() -> None:
         op,
         "invitations",
         api="SELECT, INSERT, UPDATE (token_hash, expires_at, sent_at, times_sent, accepted_at, accepted_by, revoked_at)",
-        worker="SELECT",
+        worker="SELECT, INSERT, UPDATE (revoked_at)",
     )
     op.execute("""
         CREATE TABLE invitation_tokens (
@@ -135,7 +135,7 @@ def _invitations() -> None:
     """)
     global_table(op, "invitation_tokens", reason="finds the account of an invitation before the account is known")
     # Fenced all the same: the API may only tie a token to an invitation of the account it works for.
-    tenant_table(op, "invitation_tokens", api="INSERT", worker="", auth="SELECT")
+    tenant_table(op, "invitation_tokens", api="INSERT", worker="INSERT", auth="SELECT")
 
 
 def _accounts_opened_by_the_api() -> None:

@@ -22,6 +22,10 @@ FREE = frozenset(
         "preview_auto_topup",
         "create_portal_session",
         "receive_stripe_event",
+        "accept_invitation",
+        "leave_account",
+        "leave_team",
+        "transfer_account",
     }
 )
 """Posts that neither spend nor keep anything that a repetition would double."""

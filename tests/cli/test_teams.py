@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from app.cli.commands import app as commands
 from app.cli.errors import Exit
-from app.kit.ids import UserId
+from app.kit.ids import AccountId, UserId
 from app.tenancy import Authenticator, KeyTerms, create_key, open_account
 from app.tenancy.endpoints import ROUTERS
 from app.tenancy.people import Sessions, Tokens
@@ -124,3 +124,21 @@ async def test_a_key_is_made_limited_rotated_and_revoked(run, told):
     successor = await told("keys", "rotate", made["id"], "--overlap", "1h")
     assert (await told("keys", "show", made["id"]))["rotated_to"] == successor["id"]
     assert (await told("keys", "revoke", successor["id"], "--yes"))["revoked_at"]
+
+
+async def test_the_operator_asks_an_owner_into_an_account(databases, new_account, tmp_path):
+    account_id = await new_account()
+    given = {
+        "HOURGLASS_HOME": str(tmp_path),
+        "HOURGLASS_SECRET": "a secret that is long enough for settings",
+        "DATABASE_URL_WORKER": databases.urls.worker,
+    }
+
+    async def run(*arguments):
+        return await asyncio.to_thread(CliRunner().invoke, commands, ["admin", "invite-owner", *arguments], env=given)
+
+    done = await run(account_id, "Ada@example.com", "--json")
+    assert json.loads(done.stdout)["invitation_id"].startswith("inv_"), done.exception
+    assert "open" in str((await run(account_id, "ada@example.com")).exception)
+    assert (await run(account_id, "nobody")).exception.exit_code == Exit.USAGE
+    assert (await run(AccountId.new(), "ada@example.com")).exception.exit_code == Exit.NOT_FOUND

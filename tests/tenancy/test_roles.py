@@ -64,7 +64,7 @@ def test_a_caller_reaches_what_its_role_and_its_keys_team_leave(role, teams, key
 def test_the_whole_account_is_administered_by_owners_admins_and_nobodys_keys(role, reach, admin):
     caller = replace(CALLER, role=role, reach=None if reach is None else frozenset(reach))
     assert administers(caller) == admin
-    assert owns(caller) == (admin and role == "owner")
+    assert owns(caller) == (admin and role != "admin")
     assert not owns(replace(caller, scopes=frozenset({"teams:write"})))
 
 

@@ -8,12 +8,14 @@ from datetime import datetime
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.audit import OPERATOR
 from app.kit.errors import NotFound
 from app.kit.ids import AccountId, InvitationId, TeamId, UserId
 from app.tenancy.errors import InvitationOver
 from app.tenancy.invitations import queries
 from app.tenancy.invitations.queries import NO_INVITATION
-from app.tenancy.members.queries import find_member
+from app.tenancy.members.changing import remove
+from app.tenancy.members.queries import find_member, list_with_address
 from app.tenancy.models import AccountRow, InvitationRow, TeamMemberRow, UserRow
 from app.tenancy.queries import lock_account
 from app.tenancy.teams import find_team
@@ -87,9 +89,18 @@ async def _join(
         member.role, member.joined_at, member.removed_at = invitation.role, at, None
         member.name, member.email = person.name, person.emails[0]
     await session.flush()
+    if invitation.invited_by == OPERATOR and invitation.role == member.role == "owner":
+        await _take_the_place(session, invitation.email, member, at=at)
     for place in invitation.teams:
         await _join_team(session, TeamId(place["team_id"]), member, role=place["role"], at=at)
     return member
+
+
+async def _take_the_place(session: AsyncSession, email: str, member: UserRow, *, at: datetime) -> None:
+    """Remove who stands for this person since the operator opened the account for it: nobody can sign in as that one."""
+    for other in await list_with_address(session, email, account_id=AccountId(member.account_id)):
+        if other.id != member.id:
+            await remove(session, other, at=at)
 
 
 async def _join_team(session: AsyncSession, team_id: TeamId, member: UserRow, *, role: str, at: datetime) -> None:

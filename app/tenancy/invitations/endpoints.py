@@ -21,7 +21,7 @@ from app.tenancy.errors import (
 )
 from app.tenancy.invitations import queries
 from app.tenancy.invitations.accepting import known_invitation_id
-from app.tenancy.invitations.inviting import Post, invite, revoke, send_again
+from app.tenancy.invitations.inviting import Post, Sender, invite, revoke, send_again
 from app.tenancy.invitations.schemas import Invitation, InvitationCreate
 from app.tenancy.members.changing import require_role_change
 from app.tenancy.models import InvitationRow
@@ -47,7 +47,6 @@ from app.web.errors import (
 )
 from app.web.exchange import state_of
 
-ACCEPT_PAGE = "/v1/invitations/accept"
 router = new_router("/v1/invitations", tag="members")
 Writing = Annotated[Work, Depends(working("teams:write"), scope="function")]
 _IDEMPOTENT = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
@@ -78,7 +77,7 @@ async def create(body: InvitationCreate, work: Writing, request: Request) -> Res
     require_role_change(work.principal, was=None, becomes=body.role)
 
     async def run() -> Answer:
-        row = await invite(work, body.wish(), _post(request))
+        row = await invite(work.session, Sender.of(work), body.wish(), _post(request))
         await _tell(work, row, "created", {"after": {"email": row.email, "role": row.role, "teams": row.teams}})
         return Answer(Invitation.of(row, at=work.at), {"Location": f"/v1/invitations/{row.id}"})
 
@@ -137,7 +136,7 @@ async def resend(invitation_id: str, work: Writing, request: Request) -> Respons
     async def run() -> Invitation:
         row = await _held(invitation_id, work)
         require_role_change(work.principal, was=None, becomes=Invitation.of(row, at=work.at).role)
-        await send_again(work, row, _post(request))
+        await send_again(work.session, Sender.of(work), row, _post(request))
         await _tell(work, row, "resent", {"times_sent": row.times_sent})
         return Invitation.of(row, at=work.at)
 
@@ -172,7 +171,7 @@ def _post(request: Request) -> Post:
     state = cast("TenancyState", state_of(request))
     if state.sessions is None:
         raise Unavailable("Nobody can sign in here, so nobody could accept an invitation.")
-    return Post(state.authenticator.pepper, f"{state.sessions.site.url}{ACCEPT_PAGE}")
+    return Post.by(state.authenticator.pepper, state.sessions.site.url)
 
 
 async def _tell(work: Work, row: InvitationRow, deed: str, details: dict[str, Any]) -> None:

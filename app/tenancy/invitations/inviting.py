@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import mail
+from app import audit, mail
+from app.audit import OPERATOR
 from app.kit.clock import rfc3339
 from app.kit.ids import AccountId, InvitationId, TeamId
 from app.tenancy.errors import (
@@ -30,6 +31,7 @@ from app.tenancy.teams.teams import TeamRole
 from app.web import Work
 from app.web.principal import Role
 
+ACCEPT_PAGE = "/v1/invitations/accept"
 LASTS = timedelta(days=7)
 OPEN_MAX = 100
 A_DAY_MAX = 200
@@ -56,27 +58,68 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
+class Sender:
+    """Who asks, into which account and when."""
+
+    account_id: AccountId
+    id: str
+    """A person's, a key's that nobody of the account made, or ``operator``."""
+    name: str | None
+    """A person's, for the mail."""
+    at: datetime
+
+    @classmethod
+    def of(cls, work: Work) -> Sender:
+        """Return a request's caller as a sender."""
+        caller = work.principal
+        name = caller.name if caller.key_id is None else None
+        return cls(work.account_id, caller.user_id or caller.actor, name, work.at)
+
+
+@dataclass(frozen=True, slots=True)
 class Post:
     """How the mail is written: the pepper of its token, and where the person goes with it."""
 
     pepper: bytes
     page: str
 
+    @classmethod
+    def by(cls, pepper: bytes, public_url: str) -> Post:
+        """Return how it is written where browsers reach the service at a URL."""
+        return cls(pepper, f"{public_url.rstrip('/')}{ACCEPT_PAGE}")
 
-async def invite(work: Work, wish: Wish, post: Post) -> InvitationRow:
-    """Ask somebody into the caller's account. An invitation to the same address that has expired makes way.
+
+async def invite_owner(
+    session: AsyncSession, *, account_id: AccountId, email: str, post: Post, at: datetime
+) -> InvitationId:
+    """Ask somebody, for the operator, to own an account; as the worker.
+
+    Whoever accepts takes the place of those who stand in the account with the same address: nobody signs in as they.
+
+    Raises:
+        NotFound: there is no such account.
+        AlreadyInvited, TooMany, SentTooOften: as ``invite``.
+    """
+    row = await invite(session, Sender(account_id, OPERATOR, None, at), Wish(email.lower(), "owner"), post)
+    told = {"after": {"email": row.email, "role": row.role}}
+    await audit.write(session, audit.Entry(account_id, "invitation.created", row.id, at, details=told))
+    return InvitationId(row.id)
+
+
+async def invite(session: AsyncSession, sender: Sender, wish: Wish, post: Post) -> InvitationRow:
+    """Ask somebody into an account. An invitation to the same address that has expired makes way.
 
     Raises:
         AlreadyMember, AlreadyInvited: nobody need be asked.
         UnknownReference, TeamArchived: a team can't be joined.
         TooMany, SentTooOften: there are as many invitations as there can be, or too many on one day.
     """
-    session, account_id = work.session, work.account_id
+    account_id, at = sender.account_id, sender.at
     await lock_account(session, account_id=account_id)
-    if await is_member_address(session, wish.email, account_id=account_id):
+    if sender.id != OPERATOR and await is_member_address(session, wish.email, account_id=account_id):
         raise AlreadyMember
-    await _make_way(session, wish.email, account_id=account_id, at=work.at)
-    await _check_number(session, account_id=account_id, at=work.at)
+    await _make_way(session, wish.email, account_id=account_id, at=at)
+    await _check_number(session, account_id=account_id, at=at)
     for place in wish.places:
         await _check_team(session, place.team_id, account_id=account_id)
     token = new_token()
@@ -87,19 +130,19 @@ async def invite(work: Work, wish: Wish, post: Post) -> InvitationRow:
         role=wish.role,
         teams=[asdict(place) for place in wish.places],
         token_hash=token_hash(token, pepper=post.pepper),
-        invited_by=work.principal.user_id or work.principal.actor,
-        created_at=work.at,
-        expires_at=work.at + LASTS,
-        sent_at=work.at,
+        invited_by=sender.id,
+        created_at=at,
+        expires_at=at + LASTS,
+        sent_at=at,
         times_sent=1,
     )
     session.add(row)
     await session.flush()
-    await _send(work, row, token, post)
+    await _send(session, sender, row, token=token, page=post.page)
     return row
 
 
-async def send_again(work: Work, row: InvitationRow, post: Post) -> None:
+async def send_again(session: AsyncSession, sender: Sender, row: InvitationRow, post: Post) -> None:
     """Send an invitation whose row is held once more, for another seven days; the token sent before opens no longer.
 
     Raises:
@@ -108,7 +151,7 @@ async def send_again(work: Work, row: InvitationRow, post: Post) -> None:
     """
     if row.accepted_at is not None or row.revoked_at is not None:
         raise InvitationOver("The invitation was accepted or revoked; make a new one.")
-    rests = (row.sent_at + _SENT_EVERY - work.at).total_seconds()
+    rests = (row.sent_at + _SENT_EVERY - sender.at).total_seconds()
     if rests > 0:
         raise SentTooOften(headers={"Retry-After": str(int(rests) + 1)})
     if row.times_sent >= SENT_MAX:
@@ -117,9 +160,9 @@ async def send_again(work: Work, row: InvitationRow, post: Post) -> None:
         )
     token = new_token()
     row.token_hash = token_hash(token, pepper=post.pepper)
-    row.sent_at, row.expires_at, row.times_sent = work.at, work.at + LASTS, row.times_sent + 1
-    await work.session.flush()
-    await _send(work, row, token, post)
+    row.sent_at, row.expires_at, row.times_sent = sender.at, sender.at + LASTS, row.times_sent + 1
+    await session.flush()
+    await _send(session, sender, row, token=token, page=post.page)
 
 
 async def revoke(session: AsyncSession, row: InvitationRow, *, at: datetime) -> None:
@@ -159,25 +202,25 @@ async def _check_team(session: AsyncSession, team_id: TeamId, *, account_id: Acc
         raise TeamArchived
 
 
-async def _send(work: Work, row: InvitationRow, token: str, post: Post) -> None:
+async def _send(session: AsyncSession, sender: Sender, row: InvitationRow, *, token: str, page: str) -> None:
     """Put the token into the table that finds its account, and into the mail: it stands nowhere else."""
     tied = {"hash": row.token_hash, "account_id": row.account_id, "invitation_id": row.id}
-    await work.session.execute(insert(InvitationTokenRow).values(tied))
-    account = await get_account(work.session, account_id=work.account_id)
+    await session.execute(insert(InvitationTokenRow).values(tied))
+    account = await get_account(session, account_id=sender.account_id)
     data = {
         "account_name": account.name,
         "role": row.role,
-        "inviter": work.principal.name if work.principal.key_id is None else None,
-        "page": post.page,
+        "inviter": sender.name,
+        "page": page,
         "token": token,
         "expires_at": rfc3339(row.expires_at),
     }
     await mail.write(
-        work.session,
-        account_id=work.account_id,
+        session,
+        account_id=sender.account_id,
         to=[row.email],
         template="invitation",
         data=data,
         key=f"invitation:{row.id}:{row.times_sent}",
-        at=work.at,
+        at=sender.at,
     )

@@ -8,6 +8,7 @@ from fastapi import Depends, Request, Response
 
 from app import audit
 from app.kit.errors import NotFound
+from app.tenancy.acting import acting
 from app.tenancy.errors import LastOwner, UnknownReference
 from app.tenancy.forgetting import forget_person
 from app.tenancy.members.changing import change_role, hold_member, role_of
@@ -15,28 +16,23 @@ from app.tenancy.members.endpoints import end_membership, tell
 from app.tenancy.members.queries import lock_member
 from app.tenancy.members.schemas import Member, Transfer
 from app.tenancy.models import UserRow
-from app.tenancy.roles import owns
 from app.tenancy.teams import known_user_id
 from app.tenancy.teams.queries import teams_of
-from app.web import Work, answer, new_router, responses_for, working
-from app.web.errors import Forbidden, SignInNeeded
+from app.web import SignedIn, Work, answer, new_router, responses_for, visiting_person
+from app.web.errors import Forbidden
 from app.web.principal import Role
 
 router = new_router("/v1/account", tag="members")
-AnyWork = Annotated[Work, Depends(working(None), scope="function")]
-AdminWork = Annotated[Work, Depends(working("admin"), scope="function")]
+Visiting = Annotated[SignedIn, Depends(visiting_person())]
 
 
-@router.post(
-    "/leave", response_model=Member, operation_id="leave_account", responses=responses_for(SignInNeeded, LastOwner)
-)
-async def leave(work: AnyWork, request: Request) -> Response:
+@router.post("/leave", response_model=Member, operation_id="leave_account", responses=responses_for(LastOwner))
+async def leave(person: Visiting, request: Request) -> Response:
     """Leave the account in which one is signed in, with one's teams and keys. What one rented stays the account's."""
-    if work.principal.session_id is None or work.principal.user_id is None:
-        raise SignInNeeded
-    row = await hold_member(work.session, work.principal.user_id, account_id=work.account_id)
-    await end_membership(row, work, request)
-    return answer(Member.of(row, []))
+    async with acting(request, person) as work:
+        row = await hold_member(work.session, person.person_id, account_id=work.account_id)
+        await end_membership(row, work, request)
+        return answer(Member.of(row, []))
 
 
 @router.post(
@@ -45,19 +41,17 @@ async def leave(work: AnyWork, request: Request) -> Response:
     operation_id="transfer_account",
     responses=responses_for(Forbidden, UnknownReference),
 )
-async def transfer(body: Transfer, work: AdminWork, request: Request) -> Response:
+async def transfer(body: Transfer, person: Visiting, request: Request) -> Response:
     """Hand the account over: somebody else of it owns it, and the owner who asks is something less afterwards."""
-    refused = Forbidden("Only an owner can hand the account over.")
-    if not owns(work.principal) or work.principal.user_id is None:
-        raise refused
-    giver = await hold_member(work.session, work.principal.user_id, account_id=work.account_id)
-    if giver.removed_at is not None or role_of(giver) != "owner":  # what is remembered of the caller may be old
-        raise refused
-    heir = await _heir(body.user_id, giver, work)
-    await _make(heir, "owner", work, request)
-    await _make(giver, body.role_afterwards, work, request)
-    teams = await teams_of(work.session, [heir.id], account_id=work.account_id)
-    return answer(Member.of(heir, teams[heir.id]))
+    async with acting(request, person) as work:
+        giver = await hold_member(work.session, person.person_id, account_id=work.account_id)
+        if giver.removed_at is not None or role_of(giver) != "owner":
+            raise Forbidden("Only an owner can hand the account over.")
+        heir = await _heir(body.user_id, giver, work)
+        await _make(heir, "owner", work, request)
+        await _make(giver, body.role_afterwards, work, request)
+        teams = await teams_of(work.session, [heir.id], account_id=work.account_id)
+        return answer(Member.of(heir, teams[heir.id]))
 
 
 async def _heir(named: str, giver: UserRow, work: Work) -> UserRow:

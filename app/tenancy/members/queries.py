@@ -68,10 +68,15 @@ async def count_owners(session: AsyncSession, *, account_id: AccountId, but: str
     return await session.scalar(query) or 0
 
 
-async def is_member_address(session: AsyncSession, email: str, *, account_id: AccountId) -> bool:
-    """Say whether somebody of an account has an address, however it is spelt in capitals."""
+async def list_with_address(session: AsyncSession, email: str, *, account_id: AccountId) -> Sequence[UserRow]:
+    """Return the people of an account who have an address, however it is spelt in capitals."""
     there = (UserRow.account_id == account_id, UserRow.removed_at.is_(None), func.lower(UserRow.email) == email.lower())
-    return await session.scalar(select(exists().where(*there))) or False
+    return (await session.scalars(select(UserRow).where(*there))).all()
+
+
+async def is_member_address(session: AsyncSession, email: str, *, account_id: AccountId) -> bool:
+    """Say whether somebody of an account has an address."""
+    return bool(await list_with_address(session, email, account_id=account_id))
 
 
 def _in_one_of(teams: Collection[TeamId]) -> Exists:

@@ -10,8 +10,10 @@ from fastapi import Depends, Query, Request, Response
 from app import audit
 from app.kit.errors import NotFound
 from app.kit.ids import TeamId, UserId
+from app.tenancy.acting import acting
 from app.tenancy.errors import TeamArchived
 from app.tenancy.forgetting import forget_keys, forget_person
+from app.tenancy.models import TeamRow
 from app.tenancy.revoking import revoke_keys_in_team
 from app.tenancy.teams import queries
 from app.tenancy.teams.changing import drop_member, put_member, require_manager
@@ -19,13 +21,25 @@ from app.tenancy.teams.endpoints import seen_team_id
 from app.tenancy.teams.queries import Membership
 from app.tenancy.teams.schemas import TeamMemberOut, TeamMemberPage, TeamMemberPut
 from app.tenancy.teams.teams import known_user_id
-from app.web import ListAnswer, Page, Work, answer, list_answer, new_router, responses_for, working
+from app.web import (
+    ListAnswer,
+    Page,
+    SignedIn,
+    Work,
+    answer,
+    list_answer,
+    new_router,
+    responses_for,
+    visiting_person,
+    working,
+)
 from app.web.errors import Forbidden, InvalidCursor
 
 router = new_router("/v1/teams/{team_id}/members", tag="teams")
+leaving_router = new_router("/v1/teams/{team_id}", tag="teams")
 Reading = Annotated[Work, Depends(working("teams:read"), scope="function")]
-AnyWork = Annotated[Work, Depends(working(None), scope="function")]
 Writing = Annotated[Work, Depends(working("teams:write"), scope="function")]
+Visiting = Annotated[SignedIn, Depends(visiting_person())]
 
 
 @router.get(
@@ -94,16 +108,31 @@ async def put(team_id: str, user_id: str, body: TeamMemberPut, work: Writing, re
     operation_id="remove_team_member",
     responses=responses_for(NotFound, Forbidden),
 )
-async def remove(team_id: str, user_id: str, work: AnyWork, request: Request) -> Response:
-    """Take somebody out of a team (scope teams:write); who is signed in also itself. Its keys of the team are revoked."""
+async def remove(team_id: str, user_id: str, work: Writing, request: Request) -> Response:
+    """Take somebody out of a team. The keys that it made for the team are revoked."""
     known, person = seen_team_id(team_id, work), known_user_id(user_id)
-    leaves = work.principal.session_id is not None and work.principal.user_id == person
-    if not leaves:
-        work.principal.require("teams:write")
-    team = await queries.lock_row(work.session, known, account_id=work.account_id)
-    member = _found(await queries.find_member(work.session, known, person, account_id=work.account_id))
-    if not leaves:
-        require_manager(work.principal, known, was=member[0].role, becomes=None)
+    team, member = await _held(known, person, work)
+    require_manager(work.principal, known, was=member[0].role, becomes=None)
+    return await _taken_out(team, member, work, request)
+
+
+@leaving_router.post(
+    "/leave", response_model=TeamMemberOut, operation_id="leave_team", responses=responses_for(NotFound)
+)
+async def leave(team_id: str, person: Visiting, request: Request) -> Response:
+    """Leave a team, as the person signed in. The keys that one made for it are revoked."""
+    async with acting(request, person) as work:
+        team, member = await _held(seen_team_id(team_id, work), person.person_id, work)
+        return await _taken_out(team, member, work, request)
+
+
+async def _held(team_id: TeamId, user_id: UserId, work: Work) -> tuple[TeamRow, Membership]:
+    team = await queries.lock_row(work.session, team_id, account_id=work.account_id)
+    return team, _found(await queries.find_member(work.session, team_id, user_id, account_id=work.account_id))
+
+
+async def _taken_out(team: TeamRow, member: Membership, work: Work, request: Request) -> Response:
+    known, person = TeamId(team.id), UserId(member[0].user_id)
     await drop_member(work.session, team, person)
     keys = await revoke_keys_in_team(work.session, known, person, account_id=work.account_id, at=work.at)
     await _tell(work, known, person, "removed", {"before": {"role": member[0].role}, "keys_revoked": keys})

@@ -6,11 +6,12 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from app.audit import OPERATOR
 from app.kit.ids import InvitationId, TeamId, UserId
 from app.mail.wording import worded
 from app.tenancy.invitations import inviting
 from app.tenancy.invitations.tokens import new_token
-from tests.tenancy.conftest import SITE, together
+from tests.tenancy.conftest import PEPPER, SITE, together
 
 
 async def _mailed(world, email):
@@ -219,6 +220,21 @@ async def test_who_was_removed_can_come_back_with_another_role(lab, world, email
     assert (await _accept(ada, mail["token"])).json()["role"] == "viewer"
     assert (await ada.told("GET", f"/v1/members/{ada.id}"))["removed_at"] is None
     assert (await key.ask("GET", "/v1/account")).json()["code"] == "key_disabled"
+
+
+async def test_the_operator_lets_in_for_whom_it_opened_the_account(lab, world, worker_db, state, email):
+    org, _ = lab
+    await world.write("UPDATE users SET email = :e WHERE account_id = :a", e=email, a=org.id)
+    sender = inviting.Sender(org.id, OPERATOR, None, state.clock.now())
+    post = inviting.Post(PEPPER, "http://test")
+    async with worker_db.begin_unscoped() as session:
+        made = await inviting.invite(session, sender, inviting.Wish(email, "owner"), post)
+        assert made.invited_by == OPERATOR
+    [mail] = await _mailed(world, email)
+    ada = await _visitor(world, email)
+    assert (await _accept(ada, mail["token"])).json()["role"] == "owner"
+    rows = await world.read("SELECT id FROM users WHERE account_id = :a AND removed_at IS NULL", a=org.id)
+    assert [row.id for row in rows] == [ada.id]
 
 
 async def test_who_is_there_by_another_address_keeps_its_role_and_joins_the_teams(lab, world, email):

@@ -3,8 +3,17 @@ from __future__ import annotations
 import pytest
 
 from app.kit.ids import UserId
-from app.tenancy import billing_addresses, emails_of_people, emails_of_roles, lead_emails, names_of, team_emails
-from tests.tenancy.conftest import together
+from app.tenancy import (
+    KeyTerms,
+    billing_addresses,
+    create_key,
+    emails_of_people,
+    emails_of_roles,
+    lead_emails,
+    names_of,
+    team_emails,
+)
+from tests.tenancy.conftest import PEPPER, together
 
 
 async def _owners(world, org):
@@ -102,6 +111,17 @@ async def test_an_owners_key_makes_owners_only_with_the_scope_admin(lab, world):
     assert (await weak.ask("PATCH", path, {"role": "owner"})).json()["code"] == "forbidden"
     assert (await weak.told("PATCH", path, {"role": "viewer"}))["role"] == "viewer"
     assert (await strong.told("PATCH", path, {"role": "owner"}))["role"] == "owner"
+
+
+async def test_a_key_that_the_operator_made_makes_owners(lab, world, connect, worker_db, state):
+    org, _ = lab
+    person = await org.join("member")
+    async with worker_db.begin_unscoped() as session:
+        terms = KeyTerms("root", frozenset({"admin"}))
+        key = await create_key(session, terms, account_id=org.id, pepper=PEPPER, at=state.clock.now())
+    async with connect(key.secret) as client:
+        told = await client.patch(f"/v1/members/{person.id}", json={"role": "owner"})
+    assert (told.status_code, told.json()["role"]) == (200, "owner")
 
 
 async def test_a_change_names_the_version_that_was_read(lab):
@@ -210,6 +230,8 @@ async def test_an_account_is_handed_over_to_somebody_of_it_alone(lab, world):
     assert await _owners(world, org) == {owner.id}
     admin = await org.join("admin")
     assert (await admin.ask("POST", "/v1/account/transfer", {"user_id": admin.id})).status_code == 403
+    key, _ = await world.key(owner, scopes=["admin"])
+    assert (await key.ask("POST", "/v1/account/transfer", {"user_id": admin.id})).json()["code"] == "sign_in_needed"
 
 
 async def test_the_rooms_above_know_who_is_told_what(lab, world, api_db):

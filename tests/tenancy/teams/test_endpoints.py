@@ -164,7 +164,9 @@ async def test_members_are_put_changed_and_taken_out(lab, world):
     assert (put["role"], put["email"]) == ("lead", ada.email)
     assert await owner.told("GET", f"{path}/{ada.id}") == put
     await owner.told("PUT", f"{path}/{ada.id}", {"role": "lead"})
-    assert (await ben.told("DELETE", f"{path}/{ben.id}"))["user_id"] == ben.id
+    left = await ben.told("POST", f"/v1/teams/{team}/leave", status=200)
+    assert left["user_id"] == ben.id
+    assert (await ben.ask("POST", f"/v1/teams/{team}/leave")).status_code == 404
     assert (await owner.ask("DELETE", f"{path}/{ben.id}")).status_code == 404
     told = [entry for entry in await world.audit(org.id) if entry[0].startswith("team_member")]
     assert [entry[:2] for entry in told] == [
