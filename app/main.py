@@ -24,6 +24,8 @@ from app.kit.log import configure_logs
 from app.ledger import endpoints as ledger_endpoints
 from app.notifications import endpoints as notification_endpoints
 from app.policies import endpoints as policy_endpoints
+from app.policies.imports import endpoints as policy_import_endpoints
+from app.policies.requests import endpoints as policy_request_endpoints
 from app.rentals.showing import endpoints as rental_endpoints
 from app.reports import endpoints as report_endpoints
 from app.settings import Settings, read_settings
@@ -64,6 +66,8 @@ ROUTERS = (
     webhook_endpoints.router,
     *notification_endpoints.ROUTERS,
     policy_endpoints.router,
+    policy_import_endpoints.router,
+    policy_request_endpoints.router,
     *rental_endpoints.ROUTERS,
 )
 """Every room's routes, by hand."""

@@ -58,7 +58,7 @@ def upgrade() -> None:
             decided_at TIMESTAMPTZ,
             note TEXT,
             CONSTRAINT pk_policy_requests PRIMARY KEY (account_id, id),
-            CONSTRAINT ck_policy_requests_state CHECK (state IN ('open', 'approved', 'denied', 'outdated')),
+            CONSTRAINT ck_policy_requests_state CHECK (state IN ('open', 'approved', 'denied')),
             CONSTRAINT ck_policy_requests_decided CHECK ((state = 'open') = (decided_at IS NULL))
         )
     """)

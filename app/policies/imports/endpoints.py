@@ -9,7 +9,7 @@ from fastapi import Depends, Response
 from app.policies.imports.applying import apply, plan, tell
 from app.policies.imports.cloud_files import read_cloud_file
 from app.policies.imports.errors import ImportRefused
-from app.policies.imports.schemas import Format, PolicyImport, PolicyImported
+from app.policies.imports.schemas import PolicyImport, PolicyImported
 from app.policies.imports.team_tables import read_team_table
 from app.policies.subjects import require_administrator
 from app.web import Work, answer, new_router, responses_for, working
@@ -17,7 +17,7 @@ from app.web.errors import EtagMismatch, Forbidden
 
 router = new_router("/v1", tag="policies")
 Writing = Annotated[Work, Depends(working("teams:write"), scope="function")]
-_READERS: Final = {Format.TEAM_TABLE: read_team_table, Format.CLOUD_TOML: read_cloud_file}
+_READERS: Final = {"team-table": read_team_table, "cloud-toml": read_cloud_file}
 
 
 @router.post(

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.kit.money import dollars
 from app.policies.imports.applying import Change, Planned
 from app.policies.imports.drafts import Reading
+from app.policies.wording import told_name, told_value
 from app.web.schemas import Lines, Text, Wire
 
 TEXT_MAX = 256 * 1024
-_PPM = 1_000_000
 
 
-class Format(StrEnum):
-    """The shape of a file."""
-
-    TEAM_TABLE = "team-table"
-    CLOUD_TOML = "cloud-toml"
+Format = Literal["team-table", "cloud-toml"]
+"""The shape of a file."""
 
 
 class PolicyImport(Wire):
@@ -63,9 +57,12 @@ class FieldChange(Wire):
     @classmethod
     def of(cls, change: Change) -> FieldChange:
         """Return a change in the words of the policy's own form."""
-        name = change.field.replace("_micros", "").removesuffix("_ppm")
-        before, after = _told(change.field, change.before), _told(change.field, change.after)
-        return cls(field=name, before=before, after=after, line=change.line)
+        return cls(
+            field=told_name(change.field),
+            before=told_value(change.field, change.before),
+            after=told_value(change.field, change.after),
+            line=change.line,
+        )
 
 
 class PolicyPlan(Wire):
@@ -122,13 +119,3 @@ class PolicyImported(Wire):
             launch_defaults=reading.launch_defaults,
             warnings=[ImportNotice(line=one.line, code=one.code, message=one.message) for one in notices],
         )
-
-
-def _told(field: str, value: Any) -> Any:  # noqa: ANN401 - a field of Terms
-    if value is None:
-        return None
-    if "_micros" in field:
-        return dollars(value)
-    if field.endswith("_ppm"):
-        return float(Decimal(value) / _PPM)
-    return list(value) if isinstance(value, tuple) else value

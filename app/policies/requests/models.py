@@ -16,7 +16,7 @@ class RequestRow(Base):
 
     __tablename__ = "policy_requests"
     __table_args__ = (
-        CheckConstraint("state IN ('open', 'approved', 'denied', 'outdated')", name="state"),
+        CheckConstraint("state IN ('open', 'approved', 'denied')", name="state"),
         CheckConstraint("(state = 'open') = (decided_at IS NULL)", name="decided"),
         Index("ix_policy_requests_account_id_team_id_id", "account_id", "team_id", "id"),
     )
