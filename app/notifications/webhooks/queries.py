@@ -19,10 +19,21 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS q(acc
 ON CONFLICT DO NOTHING
 """
 
-# At most a few of each endpoint: however much waits for one, the others' are found.
+# From endpoint to endpoint of those for which anything waits, at most a few of each: however much waits for one, the
+# others' are found, and endpoints for which nothing waits cost nothing.
 FIND_DUE: Final = f"""
+WITH RECURSIVE lanes AS (
+    (SELECT account_id, endpoint_id FROM webhook_deliveries WHERE state = 'pending'
+     ORDER BY account_id, endpoint_id LIMIT 1)
+    UNION ALL
+    SELECT n.account_id, n.endpoint_id FROM lanes l CROSS JOIN LATERAL (
+        SELECT w.account_id, w.endpoint_id FROM webhook_deliveries w
+        WHERE w.state = 'pending' AND (w.account_id, w.endpoint_id) > (l.account_id, l.endpoint_id)
+        ORDER BY w.account_id, w.endpoint_id LIMIT 1) n
+)
 SELECT d.account_id, d.id, d.endpoint_id, d.next_at
-FROM webhook_endpoints e CROSS JOIN LATERAL (
+FROM lanes l JOIN webhook_endpoints e ON e.account_id = l.account_id AND e.id = l.endpoint_id
+CROSS JOIN LATERAL (
     SELECT w.account_id, w.id, w.endpoint_id, w.next_at FROM webhook_deliveries w
     WHERE w.account_id = e.account_id AND w.endpoint_id = e.id AND w.state = 'pending' AND w.next_at <= $2
       AND (w.trying_until IS NULL OR w.trying_until <= $2) AND (e.state = 'enabled' OR w.type = '{TEST}')
