@@ -20,8 +20,8 @@ _GROUP_BY = rf"^({'|'.join(sorted(_PLAIN))}|tag:.{{1,{TAG_MAX}}})$"
 def _day(value: object) -> date:
     if isinstance(value, date):
         return value
-    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
-        raise ValueError("must be a day such as 2026-03-01")
+    if not isinstance(value, str) or not re.fullmatch(r"2\d{3}-\d\d-\d\d", value, re.ASCII):
+        raise ValueError("must be a day of this millennium such as 2026-03-01")
     try:
         return date.fromisoformat(value)
     except ValueError:

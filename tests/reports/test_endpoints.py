@@ -108,6 +108,8 @@ async def test_another_account_sees_nothing_of_it(books, two_teams, client_for, 
         {"group_by": "tag"},
         {"since": "2026-02-30"},
         {"since": "1700000000"},
+        {"since": "9999-12-31"},
+        {"until": "0001-01-01"},
         {"since": "2026-03-02", "until": "2026-03-02"},
         {"since": "2001-01-01", "until": "2026-03-02"},
         {"limit": "0"},
@@ -119,6 +121,19 @@ async def test_what_makes_no_sense_is_refused(books, client_for, query):
     client = await client_for(books.account)
     told = await client.get(SPEND, params=query)
     assert (told.status_code, told.json()["code"]) == (422, "validation_failed")
+
+
+async def test_days_that_are_not_given_follow_from_the_others(books, two_teams, client_for, clock):
+    client = await client_for(books.account)
+    clock.at = day("2026-04-15", hours=3)
+    for query, days in (
+        ({}, ("2026-04-01", "2026-04-16")),
+        ({"since": "2026-03-01"}, ("2026-03-01", "2026-04-16")),
+        ({"until": "2026-04-01"}, ("2026-03-01", "2026-04-01")),
+        ({"since": "2999-12-31"}, ("2999-12-31", "3000-01-01")),
+    ):
+        told = (await client.get(SPEND, params=query)).json()
+        assert (told["since"], told["until"]) == days
 
 
 async def test_each_report_needs_its_scope(books, client_for):
