@@ -37,6 +37,7 @@ from app.web import (
     responses_for,
     working,
 )
+from app.web.acts import changed_nothing
 from app.web.errors import (
     Forbidden,
     IdempotencyInProgress,
@@ -152,7 +153,9 @@ async def resend(invitation_id: str, work: Writing, request: Request) -> Respons
 async def delete(invitation_id: str, work: Writing) -> Response:
     """Take an invitation back. Taking it back again changes nothing."""
     row = await _held(invitation_id, work)
-    if row.revoked_at is None:
+    if row.revoked_at is not None:
+        changed_nothing(work.session)
+    else:
         await revoke(work.session, row, at=work.at)
         await _tell(work, row, "revoked", {})
     return answer(Invitation.of(row, at=work.at))

@@ -12,7 +12,7 @@ from app import audit
 from app.kit.errors import InvalidState, NotFound
 from app.kit.ids import ApiKeyId
 from app.tenancy.authenticating import Authenticator, TenancyState
-from app.tenancy.errors import TeamArchived, UnknownReference
+from app.tenancy.errors import TeamArchived, TooMany, UnknownReference
 from app.tenancy.keys import granting, queries
 from app.tenancy.keys.making import KeyTerms, NewKey, change_key, create_key, revoke_key, rotate_key
 from app.tenancy.keys.schemas import ApiKey, ApiKeyCreate, ApiKeyRotate, ApiKeyUpdate, key_etag
@@ -31,6 +31,7 @@ from app.web import (
     responses_for,
     working,
 )
+from app.web.acts import changed_nothing
 from app.web.errors import (
     EtagMismatch,
     Forbidden,
@@ -58,13 +59,14 @@ class KeyPage(Page):
     status_code=201,
     response_model=ApiKey,
     operation_id="create_api_key",
-    responses=responses_for(Forbidden, TeamArchived, UnknownReference, *_IDEMPOTENT),
+    responses=responses_for(Forbidden, TeamArchived, TooMany, UnknownReference, *_IDEMPOTENT),
 )
 async def create(body: ApiKeyCreate, work: KeysWork, request: Request) -> Response:
     """Make an API key. Its secret is shown once: a repeated request answers the same key with `secret: null`."""
 
     async def run() -> Answer:
         terms = await _granted(body, work)
+        await granting.require_room(work.session, account_id=work.account_id, at=work.at)
         pepper = _authenticator(request).pepper
         made = await create_key(work.session, terms, account_id=work.account_id, pepper=pepper, at=work.at)
         await _tell(work, made.row, "created", {"after": _told(made.row)})
@@ -128,7 +130,9 @@ async def update(key_id: str, body: ApiKeyUpdate, work: KeysWork, request: Reque
 async def revoke(key_id: str, work: KeysWork, request: Request) -> Response:
     """Revoke a key, at once and for good. Revoking it again changes nothing."""
     row = await _held(key_id, work)
-    if row.revoked_at is None:
+    if row.revoked_at is not None:
+        changed_nothing(work.session)
+    else:
         await revoke_key(work.session, ApiKeyId(row.id), account_id=work.account_id, at=work.at)
         await _tell(work, row, "revoked", {})
     _forget(work, request, row.id)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.errors import NotFound
-from app.kit.ids import TeamId
-from app.tenancy.errors import TeamArchived, UnknownReference
+from app.kit.ids import AccountId, TeamId
+from app.tenancy.errors import TeamArchived, TooMany, UnknownReference
+from app.tenancy.keys import queries
 from app.tenancy.models import ApiKeyRow
 from app.tenancy.roles import administers, manages
 from app.tenancy.teams import find_team, known_team_id
 from app.web import Principal
 from app.web.errors import Forbidden
+
+KEYS_MAX = 1_000
 
 
 def require_grantable(caller: Principal, *, scopes: Collection[str], mode: str) -> None:
@@ -38,6 +42,16 @@ def require_unlimited(caller: Principal) -> None:
     """
     if caller.limit is not None:
         raise Forbidden("A key with a spend limit can't make or change keys.")
+
+
+async def require_room(session: AsyncSession, *, account_id: AccountId, at: datetime) -> None:
+    """Pass while an account has room for another key.
+
+    Raises:
+        TooMany: it has as many in force as it can have.
+    """
+    if await queries.count_in_force(session, account_id=account_id, at=at) >= KEYS_MAX:
+        raise TooMany(f"An account has at most {KEYS_MAX} keys in force.")
 
 
 async def team_for(session: AsyncSession, caller: Principal, named: str | None) -> TeamId | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Select, func, or_, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.errors import NotFound
@@ -30,6 +30,16 @@ async def list_keys(
         query = query.where(tuple_(ApiKeyRow.created_at, ApiKeyRow.id) < before)
     rows = await session.scalars(query.order_by(ApiKeyRow.created_at.desc(), ApiKeyRow.id.desc()).limit(limit))
     return rows.all()
+
+
+async def count_in_force(session: AsyncSession, *, account_id: AccountId, at: datetime) -> int:
+    """Return how many keys of an account open something."""
+    query = select(func.count()).where(
+        ApiKeyRow.account_id == account_id,
+        ApiKeyRow.revoked_at.is_(None),
+        or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > at),
+    )
+    return await session.scalar(query) or 0
 
 
 async def get_key(session: AsyncSession, key_id: ApiKeyId, *, account_id: AccountId) -> ApiKeyRow:

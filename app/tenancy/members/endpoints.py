@@ -19,6 +19,7 @@ from app.tenancy.models import UserRow
 from app.tenancy.teams import known_user_id
 from app.tenancy.teams.queries import teams_of
 from app.web import ListAnswer, Page, Work, answer, check_match, list_answer, new_router, responses_for, working
+from app.web.acts import changed_nothing
 from app.web.errors import EtagMismatch, Forbidden, InvalidCursor
 
 router = new_router("/v1/members", tag="members")
@@ -73,7 +74,10 @@ async def update(user_id: str, body: MemberUpdate, work: Writing, request: Reque
     check_match(request, member_etag(row))
     before = row.role
     await change_role(work.session, row, body.role, at=work.at)
-    await tell(work, row, "updated", audit.changes({"role": before}, {"role": row.role}))
+    if before == row.role:
+        changed_nothing(work.session)
+    else:
+        await tell(work, row, "updated", audit.changes({"role": before}, {"role": row.role}))
     forget_person(work, request, row.id)
     return await _shown(row, work)
 
@@ -101,7 +105,9 @@ async def end_membership(row: UserRow, work: Work, request: Request) -> None:
     Raises:
         LastOwner: nobody else owns the account.
     """
-    if row.removed_at is None:
+    if row.removed_at is not None:
+        changed_nothing(work.session)
+    else:
         ended = await remove(work.session, row, at=work.at)
         told = {"keys_revoked": ended.keys, "teams_left": ended.teams, "invitations_revoked": ended.invitations}
         await tell(work, row, "removed", {"before": {"role": row.role}, **told})

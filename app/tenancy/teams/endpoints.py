@@ -30,6 +30,7 @@ from app.web import (
     responses_for,
     working,
 )
+from app.web.acts import changed_nothing
 from app.web.errors import (
     EtagMismatch,
     Forbidden,
@@ -117,7 +118,9 @@ async def archive(team_id: str, work: Writing, request: Request) -> Response:
     Rentals of the team that run go on. Archiving it again changes nothing.
     """
     row = await _held(team_id, work, request)
-    if row.archived_at is None:
+    if row.archived_at is not None:
+        changed_nothing(work.session)
+    else:
         row.archived_at = work.at
         await work.session.flush()
         keys = await revoke_keys_of_team(work.session, row.id, account_id=work.account_id, at=work.at)

@@ -33,6 +33,7 @@ from app.web import (
     visiting_person,
     working,
 )
+from app.web.acts import changed_nothing
 from app.web.errors import Forbidden, InvalidCursor
 
 router = new_router("/v1/teams/{team_id}/members", tag="teams")
@@ -95,7 +96,9 @@ async def put(team_id: str, user_id: str, body: TeamMemberPut, work: Writing, re
     was = found[0].role if found else None
     require_manager(work.principal, known, was=was, becomes=body.role)
     membership = await put_member(work.session, team, person, role=body.role, at=work.at)
-    if was != body.role:
+    if was == body.role:
+        changed_nothing(work.session)
+    else:
         deed = "added" if was is None else "updated"
         await _tell(work, known, person, deed, audit.changes({"role": was}, {"role": body.role}))
         forget_person(work, request, person)

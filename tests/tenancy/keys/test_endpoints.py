@@ -8,6 +8,7 @@ import structlog
 
 from app.kit.ids import ApiKeyId
 from app.tenancy import key_limits, keys_of_person, keys_of_team, scopes_of
+from app.tenancy.keys.granting import KEYS_MAX
 from app.web.principal import SpendLimit
 
 NEW = {"name": "ci", "scopes": ["rentals:read", "catalog:read"]}
@@ -401,3 +402,18 @@ async def test_a_key_is_disabled_while_its_maker_is_not_in_its_team(lab, world, 
     assert (await key.ask("GET", "/v1/teams")).json()["code"] == "key_disabled"
     await owner.told("PUT", f"/v1/teams/{team}/members/{admin.id}", {})
     assert (await key.ask("GET", "/v1/teams")).status_code == 200
+
+
+async def test_an_account_has_so_many_keys_in_force_and_no_more(lab, world):
+    org, owner = lab
+    await world.write_as(
+        org.id,
+        "INSERT INTO api_keys (account_id, id, name, prefix, last4, mode, scopes, allowed_ips, created_at)"
+        " SELECT :a, 'key_' || n, 'x', 'x', 'x', 'live', '{}', '{}', now() FROM generate_series(1, :n) n",
+        a=org.id,
+        n=KEYS_MAX,
+    )
+    told = await owner.ask("POST", "/v1/api-keys", {"name": "key", "scopes": ["keys:write"]})
+    assert (told.status_code, told.json()["code"]) == (409, "too_many")
+    await world.write_as(org.id, "UPDATE api_keys SET revoked_at = now() WHERE id = 'key_1'")
+    assert (await _made(owner))["name"] == "key"
