@@ -9,7 +9,7 @@ import pytest
 from app.cli.client.http import exit_code_of
 from app.cli.errors import Exit
 
-from .conftest import hourglass
+from .conftest import here_or_apart
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def run(service, tmp_path):
             "XDG_CONFIG_HOME": str(tmp_path),
             "HOME": str(tmp_path),
         }
-        return hourglass(*arguments, **{**given, **values})
+        return here_or_apart(*arguments, **{**given, **values})
 
     return running
 
