@@ -105,9 +105,11 @@ async def invite_owner(settings: Settings, account_id: AccountId, *, email: str)
     try:
         to = Mailbox.of(email).address
         async with opened(settings, WORKER) as db, db.begin_unscoped() as session:
-            return await tenancy.invite_owner(
-                session, account_id=account_id, email=to, post=post, at=SystemClock().now()
-            )
+            at = SystemClock().now()
+            invited = await tenancy.invite_owner(session, account_id=account_id, email=to, post=post, at=at)
+            told = {"after": {"email": to, "role": "owner"}}
+            await audit.write(session, audit.Entry(account_id, "invitation.created", invited, at, details=told))
+            return invited
     except BadAddressError:
         raise CliError(f"{email!r} is no mail address.", exit_code=Exit.USAGE) from None
     except NotFound:
