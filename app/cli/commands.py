@@ -13,6 +13,7 @@ from app.cli.client.commands import add_client_commands
 from app.cli.client.keys import keys
 from app.cli.client.members import members
 from app.cli.client.paying import add_money_commands
+from app.cli.client.policy import policy
 from app.cli.client.prices import prices
 from app.cli.client.reporting import report
 from app.cli.client.teams import teams
@@ -37,6 +38,7 @@ add_audit_commands(admin)
 app.add_typer(audit, name="audit")
 app.add_typer(keys, name="keys")
 app.add_typer(members, name="members")
+app.add_typer(policy, name="policy")
 app.add_typer(prices, name="prices")
 app.add_typer(report, name="report")
 app.add_typer(teams, name="teams")
