@@ -30,8 +30,9 @@ from app.rentals.runs import begin_run
 from app.rentals.states import Status, move
 from app.sandbox import Sandbox, SandboxConfig
 from app.tenancy import Authenticator, KeyTerms, create_key
+from app.tenancy.people import Sessions, Tokens
 from app.topups import Stripe, TopupTools
-from app.web import SCOPES, Cursors, Limiter
+from app.web import SCOPES, Cursors, Limiter, Site
 
 from . import paying
 from .calling import Caller
@@ -259,6 +260,7 @@ def new_world(
         topups=TopupTools(
             db=databases.api, stripe=stripe, clock=clock, public_url="http://api.test", deployment="test"
         ),
+        sessions=Sessions(databases.auth, Tokens(b"tokens for tests"), Site.at("http://test")),
     )
     return World(databases, state, create_app(state), clock, sandbox)
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from .people import owner_of
 from .refusals import BIG, CANARY, KEY, LONG, TYPE, check
 
 
@@ -79,20 +80,33 @@ def bodied(world):
     return [operation for operation in world.operations if operation.body is not None]
 
 
-async def test_no_field_takes_what_is_not_of_its_kind(bodied, aimed, furnished) -> None:
+@pytest.fixture(scope="module")
+async def send(world, furnished):
+    """Send by a key, or as the person who owns the account where only a person may ask."""
+    person = await owner_of(world, furnished)
+
+    async def sending(operation, target, body, headers):
+        if operation.by_person:
+            return await world.stranger.send(operation.method, target, body, [*headers, *person])
+        return await furnished.caller.send(operation.method, target, body, headers)
+
+    return sending
+
+
+async def test_no_field_takes_what_is_not_of_its_kind(bodied, aimed, send) -> None:
     sent = 0
     for operation in bodied:
         for name, schema in operation.body["properties"].items():
             for value in bad_values(operation.kinds(schema)):
                 body = with_member(operation.example, name, value)
-                answer = await furnished.caller.send(operation.method, aimed(operation), body, [TYPE, KEY])
+                answer = await send(operation, aimed(operation), body, [TYPE, KEY])
                 check(operation, answer)
                 assert answer.status in (400, 413, 422), (operation.id, name, value[:40], answer.text)
                 sent += 1
     assert sent > 1_000
 
 
-async def test_no_text_takes_what_is_not_text(bodied, aimed, furnished) -> None:
+async def test_no_text_takes_what_is_not_text(bodied, aimed, send) -> None:
     """What is a text to JSON and not to us: of no length, of any length, with control or direction characters."""
     for operation in bodied:
         for name, schema in operation.body["properties"].items():
@@ -106,12 +120,12 @@ async def test_no_text_takes_what_is_not_text(bodied, aimed, furnished) -> None:
                     f"{CANARY}\x7f",
                 ):
                     body = with_member(operation.example, name, json.dumps(text))
-                    answer = await furnished.caller.send(operation.method, aimed(operation), body, [TYPE, KEY])
+                    answer = await send(operation, aimed(operation), body, [TYPE, KEY])
                     if not (name == "startup_script" and text == ""):
                         check(operation, answer)
 
 
-async def test_what_is_not_one_json_object_is_refused(bodied, aimed, furnished) -> None:
+async def test_what_is_not_one_json_object_is_refused(bodied, aimed, send) -> None:
     for operation in bodied:
         good = json.dumps(operation.example).encode()
         twice = good[:-1] + b", " + good[1:]
@@ -121,12 +135,12 @@ async def test_what_is_not_one_json_object_is_refused(bodied, aimed, furnished) 
             b'{"' + CANARY.encode() + b'": 1}', good[:-1] + b', "' + CANARY.encode() + b'": 1}', good[:-1] + b', "account_id": "x"}',
             good[:-1] + b', "__proto__": {}}', b"\x00" + good, gzip.compress(good),
         ):  # fmt: skip
-            answer = await furnished.caller.send(operation.method, aimed(operation), body, [TYPE, KEY])
+            answer = await send(operation, aimed(operation), body, [TYPE, KEY])
             check(operation, answer)
             assert answer.status in (400, 422), (operation.id, body[:50], answer.text)
 
 
-async def test_another_type_encoding_or_size_is_refused(bodied, aimed, furnished) -> None:
+async def test_another_type_encoding_or_size_is_refused(bodied, aimed, send) -> None:
     for operation in bodied:
         good, target = json.dumps(operation.example).encode(), aimed(operation)
         for headers in (
@@ -140,18 +154,18 @@ async def test_another_type_encoding_or_size_is_refused(bodied, aimed, furnished
             [TYPE, (b"content-encoding", b"gzip")],
             [TYPE, (b"content-encoding", b"br, gzip")],
         ):
-            answer = await furnished.caller.send(operation.method, target, good, [KEY, *headers])
+            answer = await send(operation, target, good, [KEY, *headers])
             check(operation, answer)
             assert (answer.status, answer.json()["code"]) == (415, "unsupported_media_type"), (operation.id, headers)
         huge = b'{"name": "' + b"x" * (1 << 20) + b'"}'
-        answer = await furnished.caller.send(operation.method, target, huge, [TYPE, KEY])
+        answer = await send(operation, target, huge, [TYPE, KEY])
         check(operation, answer)
         assert answer.status == 413
 
 
-async def test_a_body_where_none_is_wanted_harms_nobody(world, aimed, furnished) -> None:
+async def test_a_body_where_none_is_wanted_harms_nobody(world, aimed, send) -> None:
     for operation in world.operations:
         if operation.body is None and operation.method in ("GET", "PUT"):
             for body in (b"{", b"\x00" * 100, b"[" * 100_000):
-                answer = await furnished.caller.send(operation.method, aimed(operation) + "?", body, [TYPE, KEY])
+                answer = await send(operation, aimed(operation) + "?", body, [TYPE, KEY])
                 check(operation, answer, refused=False)
