@@ -9,7 +9,9 @@ import pytest
 
 from app import wallet
 from app.kit.db import driver
+from app.rentals import queries
 from app.web.principal import SpendLimit
+from tests.rentals.http.test_power_endpoints import _asleep as fall_asleep
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -203,3 +205,44 @@ async def test_who_waits_is_counted_at_the_highest_price(ada, team, set_policy):
     assert (await ada.rent(**wish, max_price_per_hour="4"))["status"] == "queued"
     again = await ada.post("/v1/rentals", wish | {"max_price_per_hour": "1"})
     assert again.json()["detail"] == "Policy violation: Instance limit reached (1/1)"
+
+
+@pytest.fixture
+async def sleeper(ada, team, hand, clock, worker_db):
+    """A team's rental that hibernates at 0.004 an hour; its own rate is 0.364."""
+    rental = await ada.rent(family="rtx-4090", team_id=team)
+    await hand.start(ada, rental["id"])
+    async with worker_db.begin_unscoped() as session:
+        row = await queries.lock_rental(session, account_id=ada.account_id, rental_id=rental["id"])
+        row.stopped_rate = 4_000
+    clock.advance(1800)
+    assert (await ada.post(f"/v1/rentals/{rental['id']}/hibernate")).status_code == 202
+    await fall_asleep(worker_db, ada, rental["id"], clock)
+    return rental["id"]
+
+
+async def test_a_rental_that_is_resumed_is_asked_for_its_budget_again(ada, team, set_policy, sleeper, new_caller):
+    await set_policy(ada.account_id, team, daily_budget_micros=500_000, max_instances=0, gpu_whitelist=())
+    refused = await ada.post(f"/v1/rentals/{sleeper}/resume")
+    assert refused.status_code == 403
+    assert refused.json()["detail"] == "Daily budget of $0.50 does not cover $0.36 more: $0.182 spent, $0.004 held"
+    assert (await ada.shown(sleeper))["status"] == "hibernated"
+    await set_policy(ada.account_id, team, daily_budget_micros=546_000, max_instances=0, gpu_whitelist=())
+    resumed = await ada.post(f"/v1/rentals/{sleeper}/resume")  # it is counted already, and was allowed
+    assert resumed.status_code == 202, resumed.text
+    assert resumed.json()["status"] == "provisioning"
+
+
+async def test_a_rental_of_a_limited_key_is_resumed_within_that_keys_limit(ada, new_caller, hand, clock, worker_db):
+    limited = await new_caller(account_id=ada.account_id, limit=SpendLimit(400_000, "monthly"))
+    rental = await limited.rent(family="rtx-4090")
+    await hand.start(limited, rental["id"])
+    async with worker_db.begin_unscoped() as session:
+        row = await queries.lock_rental(session, account_id=ada.account_id, rental_id=rental["id"])
+        row.stopped_rate = 4_000
+    clock.advance(1800)
+    await limited.post(f"/v1/rentals/{rental['id']}/hibernate")
+    await fall_asleep(worker_db, limited, rental["id"], clock)
+    refused = await ada.post(f"/v1/rentals/{rental['id']}/resume")  # whoever asks
+    assert refused.status_code == 402
+    assert refused.json()["code"] == "key_limit_exceeded"
