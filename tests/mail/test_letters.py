@@ -40,7 +40,9 @@ OPTIONAL = {
     "limit": "300.00",
     "spent": "270.00",
     "until": "2026-03-02T00:00:00.000Z",
-    "team": "research",
+    "name": "research",
+    "crosses_at": "2026-03-01T18:00:00.000Z",
+    "because": "its monthly budget is used up",
     "subject": "team_01",
 }
 NEEDED = {

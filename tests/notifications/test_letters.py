@@ -94,7 +94,7 @@ async def test_what_is_written_says_what_happened(house):
     await house.told("budget.threshold", house.team, **SPENT)
     [text] = house.texts
     assert text.subject == "90% of a budget is spent"
-    assert "Budget: $300.00\nSpent: $270.00\n" in text.text
+    assert f"Whose: research, {house.team}\nBudget: $300.00\nSpent: $270.00\n" in text.text
     await house.told("wallet.low", **LOW)
     [text] = house.texts
     assert "Available now: $4.20" in text.text

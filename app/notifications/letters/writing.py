@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -46,7 +46,7 @@ async def write_mails(session: AsyncSession, placed: Sequence[Placed], *, at: da
                 account_id=account_id,
                 to=to,
                 template=letter.template,
-                data=letter.data,
+                data={**letter.data, **await _name(session, one, letter, account_id=account_id)},
                 key=f"event:{one.event.id}",
                 at=at,
             )
@@ -62,6 +62,15 @@ async def _is_too_much(session: AsyncSession, letter: Letter, *, account_id: Acc
         return False
     WITHHELD.labels(letter.kind).inc()
     return True
+
+
+async def _name(session: AsyncSession, one: Placed, letter: Letter, *, account_id: AccountId) -> Mapping[str, str]:
+    """Return the name of whom a budget is, where it has one: nobody knows its team by an id."""
+    if letter.kind != "budget_alerts":
+        return {}
+    subject = one.event.subject
+    names = await tenancy.names_of(session, account_id=account_id, ids=[subject])
+    return {"name": names[subject]} if subject in names else {}
 
 
 async def _addressed(session: AsyncSession, one: Placed, *, account_id: AccountId) -> list[str]:
