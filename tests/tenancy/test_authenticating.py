@@ -106,6 +106,14 @@ async def test_a_suspended_account_is_told_so(authenticator, open_with_key, work
         await authenticator.authenticate(key.secret, at=at, address=HERE)
 
 
+async def test_a_key_of_somebody_who_was_removed_opens_nothing(authenticator, open_with_key, worker_db, at):
+    account, key = await open_with_key()
+    async with worker_db.begin_unscoped() as session:
+        await session.execute(text("UPDATE users SET removed_at = now() WHERE id = :u"), {"u": account.user_id})
+    with pytest.raises(KeyDisabled):
+        await authenticator.authenticate(key.secret, at=at, address=HERE)
+
+
 async def _revoke(api_db, account, key, at):
     async with api_db.begin(account.account_id) as session:
         await revoke_key(session, key.row.id, account_id=account.account_id, at=at)

@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.audit import OPERATOR
 from app.kit.errors import NotFound
-from app.kit.ids import AccountId, InvitationId, TeamId, UserId
+from app.kit.ids import AccountId, InvitationId, TeamId
 from app.tenancy.errors import InvitationOver
 from app.tenancy.invitations import queries
 from app.tenancy.invitations.queries import NO_INVITATION
+from app.tenancy.invitations.senders import may_invite
 from app.tenancy.members.changing import remove
 from app.tenancy.members.queries import find_member, list_with_address
 from app.tenancy.models import AccountRow, InvitationRow, TeamMemberRow, UserRow
@@ -21,9 +22,6 @@ from app.tenancy.queries import lock_account
 from app.tenancy.teams import find_team
 from app.web import SignedIn
 from app.web.errors import AccountSuspended, Forbidden
-
-_MAY_STILL_INVITE = {"owner": {"owner"}}
-_ADMINISTRATORS = {"owner", "admin"}
 
 
 async def accept(
@@ -65,17 +63,8 @@ async def _check_open(session: AsyncSession, row: InvitationRow, *, hashed: byte
     replaced = not hmac.compare_digest(row.token_hash, hashed)
     if row.accepted_at is not None or row.revoked_at is not None or row.expires_at <= at or replaced:
         raise InvitationOver
-    if not await _sender_still_may(session, row):
+    if not await may_invite(session, row.invited_by, role=row.role, account_id=AccountId(row.account_id)):
         raise InvitationOver("Who sent this invitation may not ask people in any more.")
-
-
-async def _sender_still_may(session: AsyncSession, row: InvitationRow) -> bool:
-    """Say whether a sender still has the role that lets it invite; a key that nobody of the account made has none to lose."""
-    if not row.invited_by.startswith(f"{UserId.prefix}_"):
-        return True
-    sender = await find_member(session, UserId(row.invited_by), account_id=AccountId(row.account_id))
-    needed = _MAY_STILL_INVITE.get(row.role, _ADMINISTRATORS)
-    return sender is not None and sender.removed_at is None and sender.role in needed
 
 
 async def _join(

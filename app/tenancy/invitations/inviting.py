@@ -22,6 +22,7 @@ from app.tenancy.errors import (
     UnknownReference,
 )
 from app.tenancy.invitations import queries
+from app.tenancy.invitations.senders import may_invite
 from app.tenancy.invitations.tokens import new_token, token_hash
 from app.tenancy.members.queries import is_member_address
 from app.tenancy.models import InvitationRow, InvitationTokenRow
@@ -29,6 +30,7 @@ from app.tenancy.queries import get_account, lock_account
 from app.tenancy.teams import find_team
 from app.tenancy.teams.teams import TeamRole
 from app.web import Work
+from app.web.errors import Forbidden
 from app.web.principal import Role
 
 ACCEPT_PAGE = "/v1/invitations/accept"
@@ -110,12 +112,15 @@ async def invite(session: AsyncSession, sender: Sender, wish: Wish, post: Post) 
     """Ask somebody into an account. An invitation to the same address that has expired makes way.
 
     Raises:
+        Forbidden: the sender has lost the role for it in this moment.
         AlreadyMember, AlreadyInvited: nobody need be asked.
         UnknownReference, TeamArchived: a team can't be joined.
         TooMany, SentTooOften: there are as many invitations as there can be, or too many on one day.
     """
     account_id, at = sender.account_id, sender.at
     await lock_account(session, account_id=account_id)
+    if not await may_invite(session, sender.id, role=wish.role, account_id=account_id):
+        raise Forbidden("This person may not ask people in any more.")
     if sender.id != OPERATOR and await is_member_address(session, wish.email, account_id=account_id):
         raise AlreadyMember
     await _make_way(session, wish.email, account_id=account_id, at=at)

@@ -43,7 +43,11 @@ async def lock_invitation(
     Raises:
         NotFound: the account has no such invitation.
     """
-    return _found(await session.scalar(_one(invitation_id, account_id).with_for_update(key_share=True)))
+    return _found(
+        await session.scalar(
+            _one(invitation_id, account_id).with_for_update(key_share=True).execution_options(populate_existing=True)
+        )
+    )
 
 
 async def find_unanswered(session: AsyncSession, email: str, *, account_id: AccountId) -> InvitationRow | None:
@@ -54,7 +58,7 @@ async def find_unanswered(session: AsyncSession, email: str, *, account_id: Acco
         InvitationRow.accepted_at.is_(None),
         InvitationRow.revoked_at.is_(None),
     )
-    return await session.scalar(query.with_for_update(key_share=True))
+    return await session.scalar(query.with_for_update(key_share=True).execution_options(populate_existing=True))
 
 
 async def count_open(session: AsyncSession, *, account_id: AccountId, at: datetime) -> int:

@@ -65,6 +65,7 @@ async def create(body: ApiKeyCreate, work: KeysWork, request: Request) -> Respon
     """Make an API key. Its secret is shown once: a repeated request answers the same key with `secret: null`."""
 
     async def run() -> Answer:
+        await granting.hold_maker(work.session, work.principal)
         terms = await _granted(body, work)
         await granting.require_room(work.session, account_id=work.account_id, at=work.at)
         pepper = _authenticator(request).pepper
@@ -115,10 +116,12 @@ async def get_one(key_id: str, work: KeysWork) -> Response:
 async def update(key_id: str, body: ApiKeyUpdate, work: KeysWork, request: Request) -> Response:
     """Change a key's name, addresses, team or limit; what is not named stays."""
     granting.require_unlimited(work.principal)
+    await _changeable(key_id, work)
+    changes = await _changes(body, work)
     row = await _held(key_id, work)
     check_match(request, key_etag(row))
     before = _told(row)
-    await change_key(work.session, row, await _changes(body, work))
+    await change_key(work.session, row, changes)
     await _tell(work, row, "updated", audit.changes(before, _told(row)))
     _forget(work, request, row.id)
     return _shown(row)
@@ -150,6 +153,8 @@ async def rotate(key_id: str, body: ApiKeyRotate, work: KeysWork, request: Reque
     """Make a successor with the same terms, which is the caller's; the old key stays in force for the overlap."""
 
     async def run() -> Answer:
+        await granting.hold_maker(work.session, work.principal)
+        await granting.hold_team_of(work.session, await _changeable(key_id, work))
         old = await _held(key_id, work)
         granting.require_grantable(work.principal, scopes=old.scopes, mode=old.mode)
         made = await rotate_key(
@@ -191,6 +196,13 @@ async def _changes(body: ApiKeyUpdate, work: Work) -> dict[str, Any]:
         changes["spend_limit"] = body.limit.amount if body.limit else None
         changes["limit_reset"] = body.limit.reset if body.limit else None
     return changes
+
+
+async def _changeable(key_id: str, work: Work) -> ApiKeyRow:
+    """Return a key that the caller may change, not held yet: whoever archives its team holds that first."""
+    row = await queries.get_key(work.session, queries.known_key_id(key_id), account_id=work.account_id)
+    granting.require_changeable(work.principal, row)
+    return row
 
 
 async def _held(key_id: str, work: Work) -> ApiKeyRow:

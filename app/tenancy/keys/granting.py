@@ -13,9 +13,10 @@ from app.tenancy.errors import TeamArchived, TooMany, UnknownReference
 from app.tenancy.keys import queries
 from app.tenancy.models import ApiKeyRow
 from app.tenancy.roles import administers, manages
-from app.tenancy.teams import find_team, known_team_id
+from app.tenancy.teams import known_team_id
+from app.tenancy.teams.queries import hold_person, hold_team
 from app.web import Principal
-from app.web.errors import Forbidden
+from app.web.errors import Forbidden, MembershipEnded
 
 KEYS_MAX = 1_000
 
@@ -44,6 +45,24 @@ def require_unlimited(caller: Principal) -> None:
         raise Forbidden("A key with a spend limit can't make or change keys.")
 
 
+async def hold_maker(session: AsyncSession, caller: Principal) -> None:
+    """Keep the person behind a caller from being removed before the transaction ends: its keys are revoked then.
+
+    Raises:
+        MembershipEnded: it was removed in this moment.
+    """
+    if caller.user_id is None or caller.role is None:
+        return
+    if await hold_person(session, caller.user_id, account_id=caller.account_id) is None:
+        raise MembershipEnded
+
+
+async def hold_team_of(session: AsyncSession, row: ApiKeyRow) -> None:
+    """Keep a key's team, if it has one, from being archived before the transaction ends."""
+    if row.team_id is not None:
+        await hold_team(session, TeamId(row.team_id), account_id=AccountId(row.account_id))
+
+
 async def require_room(session: AsyncSession, *, account_id: AccountId, at: datetime) -> None:
     """Pass while an account has room for another key.
 
@@ -57,20 +76,22 @@ async def require_room(session: AsyncSession, *, account_id: AccountId, at: date
 async def team_for(session: AsyncSession, caller: Principal, named: str | None) -> TeamId | None:
     """Return the team that a key of a caller's belongs to: the one it names, and for a team's key always that team.
 
+    The team is not archived before the transaction ends: its keys are revoked then, this one among them.
+
     Raises:
         UnknownReference: the caller sees no such team.
         TeamArchived: the team takes no keys any more.
         Forbidden: a team's key names another team, or none.
     """
-    if named is None:
-        return caller.team_id
+    if named is None and caller.team_id is None:
+        return None
     try:
-        team_id = known_team_id(named)
+        team_id = known_team_id(named or str(caller.team_id))
     except NotFound:
         raise UnknownReference from None
     if not caller.reaches(team_id, created_by=None):
         raise UnknownReference
-    team = await find_team(session, team_id, account_id=caller.account_id)
+    team = await hold_team(session, team_id, account_id=caller.account_id)
     if team is None:
         raise UnknownReference
     if team.archived_at is not None:

@@ -57,7 +57,11 @@ async def lock_key(session: AsyncSession, key_id: ApiKeyId, *, account_id: Accou
     Raises:
         NotFound: the account has no such key.
     """
-    return _found(await session.scalar(_one(key_id, account_id=account_id).with_for_update()))
+    return _found(
+        await session.scalar(
+            _one(key_id, account_id=account_id).with_for_update().execution_options(populate_existing=True)
+        )
+    )
 
 
 def known_key_id(text: str) -> ApiKeyId:

@@ -49,7 +49,11 @@ async def lock_member(session: AsyncSession, user_id: UserId, *, account_id: Acc
     Raises:
         NotFound: it never was there.
     """
-    return _found(await session.scalar(_one(user_id, account_id).with_for_update(key_share=True)))
+    return _found(
+        await session.scalar(
+            _one(user_id, account_id).with_for_update(key_share=True).execution_options(populate_existing=True)
+        )
+    )
 
 
 async def find_member(session: AsyncSession, user_id: UserId, *, account_id: AccountId) -> UserRow | None:

@@ -47,7 +47,18 @@ async def lock_row(session: AsyncSession, team_id: TeamId, *, account_id: Accoun
     Raises:
         NotFound: the account has no such team.
     """
-    return _found(await session.scalar(_one(team_id, account_id).with_for_update(key_share=True)))
+    return _found(
+        await session.scalar(
+            _one(team_id, account_id).with_for_update(key_share=True).execution_options(populate_existing=True)
+        )
+    )
+
+
+async def hold_team(session: AsyncSession, team_id: TeamId, *, account_id: AccountId) -> TeamRow | None:
+    """Return a team's row and keep it from being archived meanwhile; None where there is no such team."""
+    return await session.scalar(
+        _one(team_id, account_id).with_for_update(read=True).execution_options(populate_existing=True)
+    )
 
 
 async def count_active(session: AsyncSession, *, account_id: AccountId) -> int:
@@ -90,7 +101,7 @@ async def teams_of(
 async def hold_person(session: AsyncSession, user_id: UserId, *, account_id: AccountId) -> UserRow | None:
     """Return a person of an account and keep it from being removed meanwhile; None when it isn't there (any more)."""
     query = select(UserRow).where(UserRow.account_id == account_id, UserRow.id == user_id, UserRow.removed_at.is_(None))
-    return await session.scalar(query.with_for_update(read=True))
+    return await session.scalar(query.with_for_update(read=True).execution_options(populate_existing=True))
 
 
 def _members(account_id: AccountId) -> Select[TeamMemberRow, UserRow]:

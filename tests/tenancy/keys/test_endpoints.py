@@ -10,6 +10,7 @@ from app.kit.ids import ApiKeyId
 from app.tenancy import key_limits, keys_of_person, keys_of_team, scopes_of
 from app.tenancy.keys.granting import KEYS_MAX
 from app.web.principal import SpendLimit
+from tests.tenancy.conftest import together
 
 NEW = {"name": "ci", "scopes": ["rentals:read", "catalog:read"]}
 
@@ -402,6 +403,27 @@ async def test_a_key_is_disabled_while_its_maker_is_not_in_its_team(lab, world, 
     assert (await key.ask("GET", "/v1/teams")).json()["code"] == "key_disabled"
     await owner.told("PUT", f"/v1/teams/{team}/members/{admin.id}", {})
     assert (await key.ask("GET", "/v1/teams")).status_code == 200
+
+
+async def test_no_key_outlives_the_team_that_is_archived_or_the_maker_who_is_removed_in_that_moment(lab, world):
+    org, owner = lab
+    for _ in range(3):
+        admin = await org.join("admin")
+        team = await org.team(owner)
+        body = {"name": "key", "scopes": ["keys:write"]}
+        path = f"/v1/api-keys/{(await _made(admin, team_id=team))['id']}"
+        await together(
+            *(admin.ask("POST", "/v1/api-keys", {**body, "team_id": team}) for _ in range(2)),
+            admin.ask("POST", f"{path}/rotate", {}),
+            admin.ask("PATCH", path, {"team_id": team, "name": "other"}),
+            owner.ask("DELETE", f"/v1/teams/{team}"),
+        )
+        await together(
+            *(admin.ask("POST", "/v1/api-keys", body) for _ in range(2)),
+            admin.ask("POST", "/v1/invitations", {"email": "friend@example.com"}),
+            owner.ask("DELETE", f"/v1/members/{admin.id}"),
+        )
+    # what must be true is asked at the end of every test
 
 
 async def test_an_account_has_so_many_keys_in_force_and_no_more(lab, world):
