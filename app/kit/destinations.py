@@ -104,6 +104,12 @@ class Rules:
         return destination
 
 
+def without_path(url: str) -> str:
+    """Return a URL's scheme and host, for those who need not know more: a path or a query may be a secret."""
+    found = _URL.fullmatch(url)
+    return url[: found.end("host")] if found else ""
+
+
 def _host(text: str) -> str:
     if text.startswith("["):
         try:

@@ -120,7 +120,7 @@ async def test_after_three_days_a_webhook_is_disabled_and_its_owner_told(office,
     [event] = (await client.get("/v1/events", params={"type": "webhook.*"})).json()["data"]
     assert (event["type"], event["subject"], event["data"]["reason"]) == ("webhook.disabled", webhook["id"], "failing")
     [mail] = await office.fetch("SELECT * FROM mails WHERE account_id = $1", account)
-    assert (mail["template"], mail["data"]["url"]) == ("webhook_disabled", webhook["url"])
+    assert (mail["template"], mail["data"]["url"]) == ("webhook_disabled", "https://hooks.example.com")
     [entry] = await office.fetch("SELECT * FROM audit_entries WHERE account_id = $1 AND action = 'webhook.disabled'", account)  # fmt: skip
     assert entry["target"] == webhook["id"]
 

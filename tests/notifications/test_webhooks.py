@@ -81,6 +81,22 @@ async def test_a_change_is_for_who_read_the_newest(office, client):
     assert (on.json()["enabled"], on.json()["disabled_because"]) == (True, None)
 
 
+async def test_what_stands_behind_the_host_may_be_a_secret_and_is_told_to_no_reader_of_the_audit(
+    office, client, account
+):
+    webhook = await office.webhook(client, f"{URL}?token=canary")
+    await client.patch(f"/v1/webhooks/{webhook['id']}", json={"url": f"{URL}/canary", "description": "new"})
+    rows = await office.fetch(
+        "SELECT action, target, details FROM audit_entries WHERE account_id = $1 ORDER BY seq", account
+    )
+    assert [(row["action"], row["target"]) for row in rows] == [
+        ("webhook.created", webhook["id"]),
+        ("webhook.updated", webhook["id"]),
+    ]
+    assert "canary" not in str([row["details"] for row in rows])
+    assert "https://hooks.example.com" in str(rows[0]["details"])
+
+
 async def test_a_deleted_webhook_is_gone_with_its_secrets(office, client):
     webhook = await office.webhook(client, URL)
     path = f"/v1/webhooks/{webhook['id']}"

@@ -20,7 +20,7 @@ from app import audit
 from app.events import Event, record
 from app.kit.clock import rfc3339
 from app.kit.db import driver
-from app.kit.destinations import RefusedDestination
+from app.kit.destinations import RefusedDestination, without_path
 from app.kit.egress import DEADLINE_SECONDS, Egress, Reply, Unreachable
 from app.kit.ids import AccountId
 from app.kit.vault import Vault
@@ -190,7 +190,7 @@ async def _disable(session: AsyncSession, message: Message, because: str, *, at:
     await driver(session).execute(queries.GIVE_UP, *endpoint, at, "the webhook was disabled")
     data = {
         "webhook_id": message.endpoint_id,
-        "url": row["url"],
+        "url": without_path(row["url"]),
         "reason": because,
         "failing_since": rfc3339(row["failing_since"] or at),
     }

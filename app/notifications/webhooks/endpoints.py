@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Request, Response
 
 from app import audit
+from app.kit.destinations import without_path
 from app.kit.errors import NotFound
 from app.notifications.edge import check_url, notification_state, require_whole_account
 from app.notifications.errors import TooManyWebhooks
@@ -68,6 +69,10 @@ async def create(body: WebhookCreate, work: Working, request: Request) -> Respon
         terms = configuring.Terms(body.url, body.description, body.types, work.principal.actor)
         vault = notification_state(request).vault
         made = await configuring.create(work.session, terms, account_id=work.account_id, vault=vault, at=work.at)
+        details = audit.changes({}, _audited(made.row))
+        await audit.write(
+            work.session, audit.Entry(work.account_id, "webhook.created", made.row.id, work.at, details=details)
+        )
         return _made(made, {"Location": f"/v1/webhooks/{made.row.id}"})
 
     return await replay_or_run(work, request, status=201, run=run)
@@ -187,7 +192,7 @@ def _shown(row: EndpointRow) -> Response:
 
 
 def _audited(row: EndpointRow) -> dict[str, Any]:
-    return {"url": row.url, "description": row.description, "types": list(row.types), "state": row.state}
+    return {"url": without_path(row.url), "description": row.description, "types": list(row.types), "state": row.state}
 
 
 def _etag(row: EndpointRow) -> str:
