@@ -7,7 +7,19 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from benchmarks import auditing, matching, money, placing, policies, refreshing, report, serving, settlement, starting
+from benchmarks import (
+    auditing,
+    matching,
+    money,
+    placing,
+    policies,
+    refreshing,
+    report,
+    reports,
+    serving,
+    settlement,
+    starting,
+)
 from benchmarks.ground import Ground, laid
 from benchmarks.money import Budget
 from benchmarks.report import Row
@@ -20,7 +32,10 @@ def main() -> None:
     asked = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     asked.add_argument("--quick", action="store_true", help="fewer and shorter rounds, and no million rentals")
     asked.add_argument(
-        "parts", nargs="*", metavar="PART", help="money, settlement, serving, catalog, placing, policies, starting"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help="money, settlement, serving, catalog, placing, policies, reports, starting",
     )
     told = asked.parse_args()
     uvloop.run(_measure(told.parts, is_quick=told.quick))
@@ -40,6 +55,7 @@ async def _measure(names: list[str], *, is_quick: bool) -> None:
         "catalog": measure_catalog,
         "placing": placing.measure,
         "policies": policies.measure,
+        "reports": reports.measure,
         "starting": starting.measure,
         "audit": auditing.measure,
     }
