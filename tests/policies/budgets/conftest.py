@@ -12,7 +12,7 @@ from app.events import list_events
 from app.kit.db import Database, driver
 from app.kit.ids import AccountId, RentalId
 from app.kit.leases import BUCKETS, Holding, bucket_name
-from app.policies import Terms, queries
+from app.policies import Terms
 from app.policies.budgets.telling import look
 from app.policies.setting import lock_policy, set_terms
 from app.tenancy.teams.changing import add_team
@@ -47,9 +47,8 @@ class Ground:
         rental = RentalId.new()
         async with self.db.begin_unscoped() as session:
             await wallet.hold(session, account_id=self.account, rental_id=rental, rate=rate, at=at, actor="test")
-            await driver(session).execute(
-                queries.INSERT_COMMITMENT, self.account, rental, team, key, user, "rtx-4090", 1, at
-            )
+            counted = policies.COUNT_RENTAL.format("$1, $2, $3, $4, $5, 'rtx-4090', 1, $6")
+            await driver(session).execute(counted, self.account, rental, team, key, user, at)
             await wallet.start(session, account_id=self.account, rental_id=rental, at=at)
             await policies.recap(session, account_id=self.account, at=at)
         return rental
