@@ -23,3 +23,15 @@ async def owner_of(world, tenant):
     cookie = f"{sessions.site.cookie_name('hourglass')}={secret}"
     given = {"cookie": cookie, "x-csrf-token": person.csrf_token, "origin": sessions.site.origin}
     return [(name.encode(), value.encode()) for name, value in given.items()]
+
+
+async def sender(world, tenant):
+    """Return how to send by a tenant's key, or as a person who owns its account where only a person may ask."""
+    person = await owner_of(world, tenant)
+
+    async def sending(operation, target, body, headers):
+        if operation.by_person:
+            return await world.stranger.send(operation.method, target, body, [*headers, *person])
+        return await tenant.caller.send(operation.method, target, body, headers)
+
+    return sending

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from .people import owner_of
+from .people import sender
 from .refusals import BIG, CANARY, KEY, LONG, TYPE, check
 
 
@@ -82,15 +82,7 @@ def bodied(world):
 
 @pytest.fixture(scope="module")
 async def send(world, furnished):
-    """Send by a key, or as the person who owns the account where only a person may ask."""
-    person = await owner_of(world, furnished)
-
-    async def sending(operation, target, body, headers):
-        if operation.by_person:
-            return await world.stranger.send(operation.method, target, body, [*headers, *person])
-        return await furnished.caller.send(operation.method, target, body, headers)
-
-    return sending
+    return await sender(world, furnished)
 
 
 async def test_no_field_takes_what_is_not_of_its_kind(bodied, aimed, send) -> None:
