@@ -72,7 +72,7 @@ def test_the_blocks_run_as_written_one_after_another(clone: Path, served: dict[s
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     parts = re.split(r"^== \d+\n", done.stdout, flags=re.MULTILINE)[1:]
     assert len(parts) == len(BLOCKS) - 1
-    listings, _, running, wallet, market, deposit, statement, commands = (part.strip() for part in parts)
+    listings, _, running, wallet, market, deposit, statement, teams, commands = (part.strip() for part in parts)
     assert json.loads(listings)["data"][0]["family"] == "rtx-4090"
     assert json.loads((clone / "rental.json").read_text())["status"] == "provisioning"
     assert '"rental.running"' in running
@@ -87,6 +87,10 @@ def test_the_blocks_run_as_written_one_after_another(clone: Path, served: dict[s
     rule, _, lines = statement.partition("}")
     assert '"state":"off"' in rule.replace(" ", "")
     assert "usage" in lines
+    check, entries, report = _documents(teams.partition("Team Spending Report:")[0]) + ["Team Spending Report:"]
+    assert json.loads(check)["reason"] == "GPU h100-80gb not in team whitelist"
+    assert "create_team" in entries
+    assert report in teams
     assert "running" in commands
 
 

@@ -48,6 +48,7 @@ SANDBOX_KEYS = {
     "desk_token": "sandbox-desk-token",
 }
 SANDBOX_STRIPE_KEY, SANDBOX_STRIPE_SECRET = "sk_test_sandbox", "whsec_sandbox"
+SANDBOX_GITHUB_ID, SANDBOX_GITHUB_SECRET = "sandbox-github", "sandbox-github-secret"
 SANDBOX_SETTLE_SECONDS = 5.0
 """How long bank debits take, and refunds whose outcome comes later."""
 
@@ -169,6 +170,13 @@ class _Supervisor:
                 stripe_url=url,
                 stripe_webhook_secrets=(SecretStr(SANDBOX_STRIPE_SECRET),),
             )
+        if settings.github_client_id is None:
+            settings = settings.changed(
+                github_client_id=SANDBOX_GITHUB_ID,
+                github_client_secret=SecretStr(SANDBOX_GITHUB_SECRET),
+                github_url=url,
+                github_api_url=url,
+            )
         self._settings = settings
 
     def _fork(self, *names: str) -> None:
@@ -198,6 +206,9 @@ class _Supervisor:
             "stripe_webhook_secret": SANDBOX_STRIPE_SECRET,
             "stripe_webhook_url": f"{self._url}/v1/webhooks/stripe",
             "stripe_settle_seconds": SANDBOX_SETTLE_SECONDS,
+            "github_client_id": SANDBOX_GITHUB_ID,
+            "github_client_secret": SANDBOX_GITHUB_SECRET,
+            "github_callback_url": f"{settings.public_url}/v1/auth/github/callback",
         }
         log = self._home.log_path("sandbox")
         serve_sandbox(settings, host="127.0.0.1", port=self._ports.sandbox, config=config, log=log)

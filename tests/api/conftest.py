@@ -34,7 +34,7 @@ from app.tenancy.people import Sessions, Tokens
 from app.topups import Stripe, TopupTools
 from app.web import SCOPES, Cursors, Limiter, Site
 
-from . import paying
+from . import paying, teaming
 from .calling import Caller
 from .market import Cloud
 from .operations import Operation, operations
@@ -153,6 +153,7 @@ class World:
             "templates": [template["id"], template["name"].replace(" ", "%20")],
             "quotes": [quote["id"]],
             "api-keys": [other["id"], tenant.key_id],
+            **await teaming.gather(self, tenant),
             **await paying.deposit(self, tenant),
         }
 

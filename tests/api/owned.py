@@ -6,7 +6,10 @@ from uuid import uuid4
 
 from app.kit.ids import (
     ApiKeyId,
+    ChangeRequestId,
     CheckoutId,
+    DeliveryId,
+    InvitationId,
     ListingId,
     PaymentId,
     QuoteId,
@@ -14,8 +17,11 @@ from app.kit.ids import (
     RentalId,
     SessionId,
     SshKeyId,
+    TeamId,
     TemplateId,
     TransferId,
+    UserId,
+    WebhookId,
 )
 
 MISSING = {
@@ -25,22 +31,30 @@ MISSING = {
     "api-keys": ApiKeyId.new,
     "ledger": TransferId.new,
     "quotes": QuoteId.new,
-    "sessions": SessionId.new,
     "listings": ListingId.new,
     "checkout-sessions": CheckoutId.new,
     "payments": PaymentId.new,
     "refunds": RefundId.new,
+    "teams": TeamId.new,
+    "members": UserId.new,
+    "invitations": InvitationId.new,
+    "requests": ChangeRequestId.new,
+    "webhooks": WebhookId.new,
+    "deliveries": DeliveryId.new,
+    "sessions": SessionId.new,
     "payment-methods": lambda: f"pm_{uuid4().hex[:24]}",
 }
 """By collection, how an id is made that nobody has."""
-COMMON = frozenset({"families", "listings", "statements"})
+COMMON = frozenset({"families", "listings", "statements", "chargeback"})
 """Collections whose ids are the same for everybody."""
-QUERY_IDS = {"rental_id": "rentals", "payment_id": "payments"}
+QUERY_IDS = {"rental_id": "rentals", "payment_id": "payments", "team_id": "teams"}
 """Query parameters that name something of a tenant's, and its collection."""
 BODY_IDS = {
     "account_id": "accounts",
     "quote_id": "quotes",
     "payment_id": "payments",
     "payment_method_id": "payment-methods",
+    "team_id": "teams",
+    "user_id": "members",
 }
 """Members of bodies that name something of a tenant's, and its collection."""

@@ -133,7 +133,7 @@ def ask(
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask that a team's policy be changed, for its leads; owners and admins decide."""
+    """Ask that a team's policy be changed; owners and admins decide."""
     changes = _changes(settings)
     with open_api(profile) as api:
         path = f"/v1/teams/{team_id_of(api, team)}/policy/requests"

@@ -6,7 +6,6 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Query, Request, Response
 
-from app import tenancy
 from app.kit.errors import NotFound
 from app.kit.ids import TeamId
 from app.policies import subjects
@@ -26,19 +25,18 @@ from app.web.errors import (
 
 router = new_router("/v1/teams/{team_id}/policy/requests", tag="policies")
 Reading = Annotated[Work, Depends(working("teams:read"), scope="function")]
+Asking = Annotated[Work, Depends(working("rentals:write"), scope="function")]
 Writing = Annotated[Work, Depends(working("teams:write"), scope="function")]
 _IDEMPOTENT: Final = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
 
 
 @router.post(
     "", status_code=201, response_model=RequestView, operation_id="request_policy_change",
-    responses=responses_for(NotFound, Forbidden, *_IDEMPOTENT),
+    responses=responses_for(NotFound, *_IDEMPOTENT),
 )  # fmt: skip
-async def create(team_id: str, body: RequestCreate, work: Writing, request: Request) -> Response:
-    """Ask that a team's policy be changed: for its leads. Owners and admins decide; they see it in the feed of events."""
+async def create(team_id: str, body: RequestCreate, work: Asking, request: Request) -> Response:
+    """Ask that a team's policy be changed: for whoever rents in it. Owners and admins decide; they see it among the events."""
     team = await _team(work, team_id)
-    if not tenancy.manages(work.principal, team):
-        raise Forbidden("A team's leads ask for changes of its policy.")
 
     async def run() -> Answer:
         row = await ask(work.session, team, body.fields(), caller=work.principal, reason=body.reason, at=work.at)

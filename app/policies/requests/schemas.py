@@ -46,6 +46,8 @@ class RequestCreate(Wire):
 class RequestDecision(Wire):
     """A word with a decision."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"note": "Until the end of the month."}]})
+
     note: Words | None = None
 
 

@@ -104,11 +104,15 @@ async def test_nobody_but_an_owner_decides_about_an_own_request(ada, new_caller,
     assert (await owner.post(f"{path}/{(await asked(owner, path))['id']}/approve", {})).status_code == 200
 
 
-async def test_a_lead_decides_nothing_and_a_member_asks_nothing(ada, lead, new_caller, new_member, team, path):
-    wish = await asked(lead, path)
-    assert (await lead.post(f"{path}/{wish['id']}/approve", {})).status_code == 403
+async def test_who_rents_in_a_team_asks_and_neither_it_nor_a_lead_decides(ada, lead, new_caller, new_member, team, path):
     member = await new_caller(account_id=ada.account_id, created_by=await new_member(ada.account_id, team))
-    assert (await member.post(path, WISH)).status_code == 403
+    wish = await asked(member, path)
+    for person in (lead, member):
+        assert (await person.post(f"{path}/{wish['id']}/approve", {})).status_code == 403
+    viewer = await new_caller(
+        account_id=ada.account_id, created_by=await new_member(ada.account_id, team, role="viewer")
+    )
+    assert (await viewer.post(path, WISH)).status_code == 403
     assert (await member.get(f"{path}/{wish['id']}")).json()["id"] == wish["id"]
 
 
