@@ -37,6 +37,15 @@ SECRET = b"a secret for tests alone"
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
+_HASTE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "1h",
+}
 _COLLECT_AFTER = (50_000, 20, 50)
 
 
@@ -89,7 +98,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]
     else:
         home = tmp_path_factory.mktemp("postgres", numbered=True)
         # Nobody kills this server or the machine under it; scenes that do have servers of their own, with fsync on.
-        embedded = await EmbeddedPostgres.start(home / "server", settings={"fsync": "off"})
+        embedded = await EmbeddedPostgres.start(home / "server", settings=_HASTE)
         yield embedded.admin_url
         await embedded.stop()
 

@@ -7,7 +7,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -170,7 +170,9 @@ async def open_sky(seed: int, timeline: Timeline, *, public_key: str) -> Sky:
         random=random.Random(seed),
     )
     at = timeline.now()
-    desk, vast, modal = DeskCloud(world, at=at), VastCloud(world, at=at), ModalCloud(world, at=at)
+    desk, vast = DeskCloud(world, at=at), VastCloud(world, at=at)
+    # The SDK remembers from day to day what it need not ask for again: its ids are drawn apart from all else.
+    modal = ModalCloud(replace(world, random=random.Random(f"{seed}-modal")), at=at)
     clouds: dict[str, Cloud] = {
         "vast": vast,
         "lambda": LambdaCloud(world, at=at),

@@ -34,8 +34,8 @@ _SOLD: Mapping[str, tuple[str, ...]] = {
 }
 """What those ask for who name a cloud: something that it sells."""
 _WAITS = (600, 3600)
-_CEILINGS = (150_000, 400_000, 3_000_000)
-"""What those would pay at most who wait, in micro-dollars an hour: little enough that some wait in vain."""
+_CEILINGS = (70, 97, 100)
+"""What those would pay at most who wait, in hundredths of the cheapest price now: a market that moves may come down."""
 _POINTS_MAX = 25
 
 
@@ -46,6 +46,8 @@ class Customer:
     day: Day
     account: AccountId
     chance: random.Random
+    first_cloud: str
+    """Where its first rental is to be, so that every cloud has its customers."""
     paid_in: int = 0
     rentals: list[RentalId] = field(default_factory=list)
     """Those whose beginning was acknowledged."""
@@ -58,7 +60,9 @@ class Customer:
     async def opened(cls, day: Day, number: int) -> Customer:
         """Open an account with what the day's options give it."""
         chance = day.chance(f"customer-{number}")
-        customer = cls(day, AccountId(f"acct_{ulid(chance)}"), chance)
+        clouds = sorted(_SOLD)
+        first = clouds[(day.seed * day.size.accounts + number) % len(clouds)]
+        customer = cls(day, AccountId(f"acct_{ulid(chance)}"), chance, first)
         at = day.timeline.now()
         async with day.databases.worker.begin_unscoped() as session:
             email = f"customer-{number}@example.com"
@@ -71,6 +75,8 @@ class Customer:
         """Do something now and then."""
         while not self.day.calm:
             await self.day.timeline.pause(self.chance.expovariate(1 / self.day.size.between_wishes_seconds))
+            if self.day.calm:
+                return
             deeds = (self.wish, self.stop_one, self.hibernate_one, self.resume_one, self.top_up)
             deed = self.chance.choices(deeds, (6, 2, 2, 2, 1))[0]
             try:
@@ -85,7 +91,7 @@ class Customer:
         wanted, wait_seconds = self._wanted(), None
         if chance.random() < 0.2:
             wait_seconds = chance.choice(_WAITS)
-            wanted = replace(wanted, max_price_micros_per_hour=chance.choice(_CEILINGS))
+            wanted = replace(wanted, max_price_micros_per_hour=await self._ceiling(wanted, chance.choice(_CEILINGS)))
         script = "echo ready" if chance.random() < 0.2 else None
         saving = "echo saved" if chance.random() < 0.3 else None
         ask = Ask(
@@ -125,6 +131,11 @@ class Customer:
             self.stopped.setdefault(rental_id, at)
             self.day.hint()
 
+    async def seen(self) -> list[RentalId]:
+        """Return all rentals that the account's list shows."""
+        rows = await self.day.admin.fetch("SELECT id FROM rentals WHERE account_id = $1 ORDER BY id", self.account)
+        return [RentalId(row["id"]) for row in rows]
+
     async def hibernate_one(self) -> None:
         """Let one of those that run hibernate."""
         await self._change("hibernate", hibernate, of="running", ends="ran")
@@ -153,12 +164,23 @@ class Customer:
         chance, cloud = self.chance, None
         if chance.random() < 0.35:
             cloud = chance.choice(sorted(_SOLD))
+        if not self.rentals:
+            cloud, family = self.first_cloud, _SOLD[self.first_cloud][0]
+            return catalog.Wanted(families=(family,), providers=(cloud,), gpu_count=1, spot=catalog.Spot.NEVER)
         return catalog.Wanted(
             families=(chance.choice(_SOLD[cloud] if cloud else _FAMILIES),),
             providers=(cloud,) if cloud else None,
             gpu_count=chance.choice((1, 1, 1, 2)),
             spot=chance.choice(list(catalog.Spot)),
         )
+
+    async def _ceiling(self, wanted: catalog.Wanted, hundredths: int) -> int:
+        """Return a part of what the cheapest asks now, its disk left out."""
+        asked = await self.day.admin.fetchval(
+            "SELECT min(price_micros_per_hour) FROM listings WHERE family = ANY($1) AND gpu_count = $2 AND gone_at IS NULL",
+            list(wanted.families), wanted.gpu_count,
+        )  # fmt: skip
+        return max(10_000, (asked or 400_000) * hundredths // 100)
 
     async def _change(self, what: str, deed: Any, *, of: str, ends: str) -> None:
         rows = await self.day.admin.fetch(

@@ -65,7 +65,7 @@ async def _calm(day: Day, customers: list[Customer]) -> list[str]:
     troubles.calm_down(day)
     await day.timeline.run_until(day.timeline.now() + timedelta(seconds=300))
     for customer in customers:
-        for rental_id in customer.rentals:
+        for rental_id in await customer.seen():  # also what came of a request that was never answered
             if rental_id not in customer.stopped:
                 await customer.stop(rental_id)
     ends = day.timeline.now() + timedelta(hours=_CALM_HOURS)
