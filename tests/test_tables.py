@@ -16,7 +16,7 @@ from app.kit.rls import ROLES
 from app.kit.schema import alembic_config, downgrade, upgrade
 from app.tables import metadata
 
-APPEND_ONLY = ("transfers", "ledger_seals")
+APPEND_ONLY = ("transfers", "ledger_seals", "audit_entries")
 
 
 @pytest.fixture

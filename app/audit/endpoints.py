@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from app.audit.listing import every_entry, list_entries
 from app.audit.rendering import flat, full
-from app.audit.schemas import AuditEntry, AuditExport, AuditFilter, AuditPlace, AuditVerification
+from app.audit.schemas import AuditEntry, AuditExport, AuditPage, AuditPlace, AuditVerification
 from app.audit.verifying import Place, verify
 from app.web import ListAnswer, Principal, Work, answer, calling, list_answer, new_router, responses_for, working
 from app.web.errors import Forbidden, InvalidCursor, ValidationFailed
@@ -32,7 +32,7 @@ _VERIFIED_MAX: Final = 20_000
     operation_id="list_audit_entries",
     responses=responses_for(InvalidCursor),
 )
-async def list_all(page: Annotated[AuditFilter, Query()], work: Reading) -> Response:
+async def list_all(page: Annotated[AuditPage, Query()], work: Reading) -> Response:
     """Return who changed what, newest first. Whoever sees some teams only sees these teams' acts, and its own."""
     after = work.after(page)
     rows = await list_entries(

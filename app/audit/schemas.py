@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.audit.entries import stamp
 from app.audit.listing import Wanted
@@ -17,8 +17,10 @@ _Name = Annotated[Text | None, Field(min_length=1, max_length=128)]
 _Moment = TimeIn | None
 
 
-class AuditFilter(Page):
-    """Which entries to read, and how many of them at once."""
+class AuditFilter(BaseModel):
+    """Which entries to read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     actor: Annotated[_Name, Field(description="Only acts of this key or person, of `operator` or of `system`.")] = None
     action: Annotated[_Name, Field(description="Only this act, or all of a kind: `rental` for `rental.created`.")] = (
@@ -32,6 +34,10 @@ class AuditFilter(Page):
     def wanted(self) -> Wanted:
         """Return the filter alone."""
         return Wanted(self.actor, self.action, self.target, self.team_id, self.since, self.until)
+
+
+class AuditPage(Page, AuditFilter):
+    """Which entries to read, and how many of them at once."""
 
 
 class AuditExport(AuditFilter):

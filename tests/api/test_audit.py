@@ -29,6 +29,9 @@ TOLD_BY_THEMSELVES = {
     "end_session",
     "end_other_sessions",
     "set_own_notifications",
+    "leave_account",
+    "leave_team",
+    "transfer_account",
 }
 """Operations with transactions of their own, in which they tell what they do: no witness stands beside them."""
 LAST = ("stop_rental", "transfer_account", "leave_account", "delete_")
@@ -132,6 +135,7 @@ def bodies(tenant):
         "create_api_key": {"name": "third", "scopes": ["rentals:read"], "mode": "test"},
         "create_rental": {"family": "rtx-4090", "env": {"SOME": CANARY}, "startup_script": f"echo {CANARY}"},
         "create_template": {"name": "mine", "image": "a/b", "startup_script": f"echo {CANARY}"},
+        "update_member": {"role": "viewer"},
         "update_rental": {"name": "renamed", "max_duration_seconds": 86_400},
         "set_auto_topup": paying.RULE,
     }

@@ -11,8 +11,8 @@ from .operations import PROBLEM, PUBLIC
 from .owned import BODY_IDS
 
 ROOT = Path(__file__).resolve().parents[2]
-SILENT = frozenset({"receive_stripe_event"})
-"""Operations whose success says nothing more."""
+SILENT = frozenset({"receive_stripe_event", "export_audit"})
+"""Operations whose success says nothing more, or says it in lines."""
 FREE = frozenset(
     {
         "refresh_catalog",
@@ -26,6 +26,11 @@ FREE = frozenset(
         "leave_account",
         "leave_team",
         "transfer_account",
+        "approve_policy_request",
+        "check_account_policy",
+        "check_team_policy",
+        "deny_policy_request",
+        "import_policies",
     }
 )
 """Posts that neither spend nor keep anything that a repetition would double."""

@@ -19,14 +19,16 @@ from app.tenancy.models import UserRow
 from app.tenancy.teams import known_user_id
 from app.tenancy.teams.queries import teams_of
 from app.web import SignedIn, Work, answer, new_router, responses_for, visiting_person
-from app.web.errors import Forbidden
+from app.web.errors import Forbidden, MembershipEnded
 from app.web.principal import Role
 
 router = new_router("/v1/account", tag="members")
 Visiting = Annotated[SignedIn, Depends(visiting_person())]
 
 
-@router.post("/leave", response_model=Member, operation_id="leave_account", responses=responses_for(LastOwner))
+@router.post(
+    "/leave", response_model=Member, operation_id="leave_account", responses=responses_for(LastOwner, MembershipEnded)
+)
 async def leave(person: Visiting, request: Request) -> Response:
     """Leave the account in which one is signed in, with one's teams and keys. What one rented stays the account's."""
     async with acting(request, person) as work:
@@ -39,7 +41,7 @@ async def leave(person: Visiting, request: Request) -> Response:
     "/transfer",
     response_model=Member,
     operation_id="transfer_account",
-    responses=responses_for(Forbidden, UnknownReference),
+    responses=responses_for(Forbidden, MembershipEnded, UnknownReference),
 )
 async def transfer(body: Transfer, person: Visiting, request: Request) -> Response:
     """Hand the account over: somebody else of it owns it, and the owner who asks is something less afterwards."""

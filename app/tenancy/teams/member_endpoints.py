@@ -34,7 +34,7 @@ from app.web import (
     working,
 )
 from app.web.acts import changed_nothing
-from app.web.errors import Forbidden, InvalidCursor
+from app.web.errors import Forbidden, InvalidCursor, MembershipEnded
 
 router = new_router("/v1/teams/{team_id}/members", tag="teams")
 leaving_router = new_router("/v1/teams/{team_id}", tag="teams")
@@ -120,7 +120,10 @@ async def remove(team_id: str, user_id: str, work: Writing, request: Request) ->
 
 
 @leaving_router.post(
-    "/leave", response_model=TeamMemberOut, operation_id="leave_team", responses=responses_for(NotFound)
+    "/leave",
+    response_model=TeamMemberOut,
+    operation_id="leave_team",
+    responses=responses_for(NotFound, MembershipEnded),
 )
 async def leave(team_id: str, person: Visiting, request: Request) -> Response:
     """Leave a team, as the person signed in. The keys that one made for it are revoked."""
