@@ -9,6 +9,16 @@ from app.kit.ids import UserId
 from app.tenancy.people.queries import PUT_PERSON
 
 JOIN = "INSERT INTO users (account_id, id, email, name, role, joined_at) VALUES ($1, $2, $3, 'Ada', 'owner', $4)"
+PARTING = (
+    "get_session",
+    "sign_out",
+    "end_session",
+    "end_other_sessions",
+    "choose_account",
+    "leave_account",
+    "leave_team",
+)
+"""Somebody else asks this each time, since it may end the session or the membership; and whoever comes first after it."""
 
 
 async def owner_of(world, tenant):
@@ -30,8 +40,11 @@ async def sender(world, tenant):
     person = await owner_of(world, tenant)
 
     async def sending(operation, target, body, headers):
-        if operation.by_person:
-            return await world.stranger.send(operation.method, target, body, [*headers, *person])
-        return await tenant.caller.send(operation.method, target, body, headers)
+        nonlocal person
+        if not operation.by_person:
+            return await tenant.caller.send(operation.method, target, body, headers)
+        if operation.id in PARTING:
+            person = await owner_of(world, tenant)
+        return await world.stranger.send(operation.method, target, body, [*headers, *person])
 
     return sending

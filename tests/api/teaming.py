@@ -15,6 +15,8 @@ async def gather(world: Any, tenant: Any) -> dict[str, list[str]]:
     assert asked.status == 201, asked.text
     invitation = await tenant.caller.made("/v1/invitations", {"email": "new@example.com", "role": "member"})
     hook = await tenant.caller.made("/v1/webhooks", {"url": "https://example.com/hook", "types": ["rental.*"]})
+    chosen = await tenant.caller.ask("PUT", "/v1/account/notifications", {"budget_alerts": False})
+    assert chosen.status == 200, chosen.text
     delivery = await tenant.caller.made(f"/v1/webhooks/{hook['id']}/test", None)
     return {
         "teams": [team_id],

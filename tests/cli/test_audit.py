@@ -59,7 +59,12 @@ def entries(fresh_databases):
 
 async def test_what_the_operator_does_is_told_once_with_who_did_it(opened, entries) -> None:
     told = await entries(opened)
-    assert [entry.action for entry in told] == ["account.opened", "api_key.created", "wallet.credited", "api_key.created"]
+    assert [entry.action for entry in told] == [
+        "account.opened",
+        "api_key.created",
+        "wallet.credited",
+        "api_key.created",
+    ]
     assert {entry.actor for entry in told} == {audit.OPERATOR}
     assert all("@" in entry.address for entry in told)
     assert told[2].details == {"amount_micros": 5_000_000, "reference": "r1", "reason": "sorry"}

@@ -66,7 +66,7 @@ class Size:
 
 TINY = Size(hours=0.2, accounts=2, between_wishes_seconds=120)
 SMALL = Size(hours=0.5, accounts=3, between_wishes_seconds=240)
-FULL = Size(hours=24, accounts=12, between_wishes_seconds=900)
+FULL = Size(hours=8, accounts=8, between_wishes_seconds=900)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from tests.simulation.options import FULL, SMALL, TINY, Size
 TOLD = [int(seed) for seed in os.environ.get("HOURGLASS_SEEDS", "").split()]
 SEEDS = TOLD or [6, 11, 15, 17, 18]
 """Few, that have most of what may happen between them."""
+SHORT_SEEDS = [] if TOLD else range(41, 56)
+"""With the others, twenty days of everybody's tests."""
 MORE_SEEDS = range(1, 41)
 FULL_SEEDS = range(1001, 1201)
 
@@ -85,6 +87,7 @@ async def test_whatever_happens_in_a_day_all_comes_to_rest_and_every_sentence_ho
     open_databases: Any, platform_key: PlatformKey
 ) -> None:
     seen = await _live_well(SEEDS, SMALL, open_databases, platform_key)
+    seen += await _live_well(SHORT_SEEDS, TINY, open_databases, platform_key)
     if not TOLD:
         assert [what for what in SOMETIMES if not seen[what]] == []
 

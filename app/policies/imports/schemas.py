@@ -12,6 +12,7 @@ from app.policies.wording import told_name, told_value
 from app.web.schemas import Lines, Text, Wire
 
 TEXT_MAX = 256 * 1024
+_Subject = Annotated[Text, Field(pattern="^(acct|team|usr|key)_[0-9A-Z]{26}$")]
 
 
 Format = Literal["team-table", "cloud-toml"]
@@ -42,7 +43,7 @@ class PolicyImport(Wire):
     """Only say what would change; false sets all of it, or nothing."""
     create_teams: bool = False
     """Make teams that do not exist yet; without it they are refused."""
-    versions: dict[Annotated[Text, Field(max_length=40)], int] = Field(default={}, max_length=1000)
+    versions: dict[_Subject, int] = Field(default={}, max_length=1000)
     """By subject, the versions that a dry run has shown; should one be another by now, nothing is set."""
 
 

@@ -104,7 +104,9 @@ async def test_nobody_but_an_owner_decides_about_an_own_request(ada, new_caller,
     assert (await owner.post(f"{path}/{(await asked(owner, path))['id']}/approve", {})).status_code == 200
 
 
-async def test_who_rents_in_a_team_asks_and_neither_it_nor_a_lead_decides(ada, lead, new_caller, new_member, team, path):
+async def test_who_rents_in_a_team_asks_and_neither_it_nor_a_lead_decides(
+    ada, lead, new_caller, new_member, team, path
+):
     member = await new_caller(account_id=ada.account_id, created_by=await new_member(ada.account_id, team))
     wish = await asked(member, path)
     for person in (lead, member):
