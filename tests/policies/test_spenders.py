@@ -9,7 +9,7 @@ from app.policies import TEAM_DEFAULT, OnExceeded, Spender, SubjectKind, Unknown
 from app.policies.terms import default_terms
 from app.web import Principal
 
-RED, BLUE = TeamId(f"team_{'A' * 26}"), TeamId(f"team_{'B' * 26}")
+RED, BLUE = TeamId(f"team_{'1' * 26}"), TeamId(f"team_{'2' * 26}")
 
 
 def caller(**changes):

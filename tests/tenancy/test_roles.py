@@ -11,7 +11,7 @@ from app.tenancy import ROLES, administers, manages, may, owns, scopes_of
 from app.tenancy.roles import narrowed, reach_of
 from app.web import SCOPES, Principal
 
-A, B = TeamId(f"team_{'A' * 26}"), TeamId(f"team_{'B' * 26}")
+A, B = TeamId(f"team_{'1' * 26}"), TeamId(f"team_{'2' * 26}")
 CALLER = Principal(AccountId.new(), ApiKeyId.new(), UserId.new(), frozenset({"admin"}), live=True, name="key")
 
 
