@@ -90,7 +90,7 @@ def test_the_blocks_run_as_written_one_after_another(clone: Path, served: dict[s
     told, report, _ = teams.partition("Team Spending Report:")
     check, entries = _documents(told)
     assert json.loads(check)["reason"] == "GPU h100-80gb not in team whitelist"
-    assert "create_team" in entries
+    assert "team.created" in entries
     assert report
     assert "running" in commands
 

@@ -51,7 +51,7 @@ def test_help_names_every_command(run):
     shown = run("--help").stdout
     for command in ("up", "api", "worker", "sandbox", "migrate", "admin", "families", "offers", "quote", "launch", "ps",
                     "show", "ssh", "logs", "stop", "balance", "ledger", "topup", "auto-topup", "prices",
-                    "hibernate", "resume"):  # fmt: skip
+                    "hibernate", "resume", "teams", "members", "keys", "policy", "report", "audit"):  # fmt: skip
         assert re.search(rf"^\s+{command}\s", shown, re.MULTILINE), command
 
 
