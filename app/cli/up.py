@@ -251,7 +251,10 @@ class _Supervisor:
             raise UpError(f"PostgreSQL keeps ending. Its log is in {self._home.path / 'postgres' / 'log'}.")
         _say("PostgreSQL ended and is started again.")
         _run(self._postgres.stop())
-        _run(self._start_postgres())
+        try:
+            _run(self._start_postgres())
+        except UpError as error:  # ended once more while it started: the next look tries again
+            _say(str(error))
 
     def _stop(self, *, quiet: bool) -> None:
         if not quiet and self._children:

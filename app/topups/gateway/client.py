@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -31,6 +32,7 @@ stripe.enable_telemetry = False  # it would write a file into the user's home, a
 # The library prints bodies where this variable of the environment says so; they hold pages that are secrets.
 stripe_logging.STRIPE_LOG = None
 stripe_logging.logger.disabled = True
+stripe_logging.logger.setLevel(logging.CRITICAL + 1)  # some ways to configure logging enable every logger again
 
 T = TypeVar("T")
 
