@@ -10,7 +10,7 @@ from app.web.admitting import Proof
 from app.web.answering import answer
 from app.web.browsing import Site
 from app.web.etags import check_match, etag
-from app.web.idempotency import Answer, idempotency_key, prune_idempotency_keys, replay_or_run
+from app.web.idempotency import IDEMPOTENT, Answer, idempotency_key, prune_idempotency_keys, replay_or_run
 from app.web.installing import install, new_router
 from app.web.limiting import Limiter
 from app.web.metrics import RequestMetrics
@@ -21,6 +21,7 @@ from app.web.problems import responses_for
 from app.web.work import Work, calling, consulting, visiting_person, working
 
 __all__ = [
+    "IDEMPOTENT",
     "SCOPES",
     "Answer",
     "AppState",

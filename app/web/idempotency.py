@@ -12,6 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 import asyncpg
 from fastapi import Request, Response
@@ -25,6 +26,9 @@ from app.web.work import Work
 
 KEPT = timedelta(hours=24)
 """How long an answer can be read again at least."""
+
+IDEMPOTENT: Final = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
+"""What ``replay_or_run`` refuses a request with, for ``responses_for``."""
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 _MEDIA_TYPE = "application/json"

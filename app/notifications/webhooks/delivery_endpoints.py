@@ -14,6 +14,7 @@ from app.notifications.webhooks import configuring, reviewing
 from app.notifications.webhooks.queueing import redeliver
 from app.notifications.webhooks.schemas import WebhookDelivery, WebhookDeliveryDetail
 from app.web import (
+    IDEMPOTENT,
     Answer,
     ListAnswer,
     Page,
@@ -25,13 +26,7 @@ from app.web import (
     responses_for,
     working,
 )
-from app.web.errors import (
-    Forbidden,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyMismatch,
-    InvalidCursor,
-)
+from app.web.errors import Forbidden, InvalidCursor
 
 router = new_router("/v1/webhooks/{webhook_id}/deliveries", tag="webhooks")
 Working = Annotated[Work, Depends(working("admin"), scope="function")]
@@ -83,9 +78,7 @@ async def get_one(webhook_id: str, delivery_id: str, work: Working) -> Response:
     status_code=202,
     response_model=WebhookDelivery,
     operation_id="redeliver_webhook",
-    responses=responses_for(
-        Forbidden, NotFound, WebhookDisabled, IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch
-    ),
+    responses=responses_for(Forbidden, NotFound, WebhookDisabled, *IDEMPOTENT),
 )
 async def send_again(webhook_id: str, delivery_id: str, work: Working, request: Request) -> Response:
     """Send a delivery again at once, whatever came of it, under the same `webhook-id`; three days of tries begin anew."""

@@ -17,6 +17,7 @@ from app.notifications.webhooks import configuring
 from app.notifications.webhooks.queueing import ping
 from app.notifications.webhooks.schemas import SecretRotation, Webhook, WebhookCreate, WebhookDelivery, WebhookUpdate
 from app.web import (
+    IDEMPOTENT,
     Answer,
     ListAnswer,
     Page,
@@ -30,18 +31,10 @@ from app.web import (
     responses_for,
     working,
 )
-from app.web.errors import (
-    EtagMismatch,
-    Forbidden,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyMismatch,
-    InvalidCursor,
-)
+from app.web.errors import EtagMismatch, Forbidden, InvalidCursor
 
 router = new_router("/v1/webhooks", tag="webhooks")
 Working = Annotated[Work, Depends(working("admin"), scope="function")]
-_IDEMPOTENT = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
 
 
 class WebhookPage(Page):
@@ -53,7 +46,7 @@ class WebhookPage(Page):
     status_code=201,
     response_model=Webhook,
     operation_id="create_webhook",
-    responses=responses_for(Forbidden, TooManyWebhooks, *_IDEMPOTENT),
+    responses=responses_for(Forbidden, TooManyWebhooks, *IDEMPOTENT),
 )
 async def create(body: WebhookCreate, work: Working, request: Request) -> Response:
     """Have events sent to a URL from now on. The secret is shown once; a repeated request answers `secret: null`.
@@ -146,7 +139,7 @@ async def delete(webhook_id: str, work: Working) -> Response:
     status_code=201,
     response_model=Webhook,
     operation_id="rotate_webhook_secret",
-    responses=responses_for(Forbidden, NotFound, *_IDEMPOTENT),
+    responses=responses_for(Forbidden, NotFound, *IDEMPOTENT),
 )
 async def rotate_secret(webhook_id: str, body: SecretRotation, work: Working, request: Request) -> Response:
     """Give a webhook another secret, shown once. Until the overlap ends each message has a signature by both."""
@@ -164,7 +157,7 @@ async def rotate_secret(webhook_id: str, body: SecretRotation, work: Working, re
     status_code=202,
     response_model=WebhookDelivery,
     operation_id="test_webhook",
-    responses=responses_for(Forbidden, NotFound, *_IDEMPOTENT),
+    responses=responses_for(Forbidden, NotFound, *IDEMPOTENT),
 )
 async def test(webhook_id: str, work: Working, request: Request) -> Response:
     """Send a `webhook.test` there once, also to a webhook that is disabled; follow `Location` for what came of it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
 
@@ -14,25 +14,29 @@ from app.policies.requests.errors import REQUEST_ERRORS
 from app.policies.requests.models import RequestRow
 from app.policies.requests.requesting import approve, ask, deny, get_request, list_requests, lock_request
 from app.policies.requests.schemas import RequestCreate, RequestDecision, RequestPage, RequestView
-from app.web import Answer, ListAnswer, Work, answer, list_answer, new_router, replay_or_run, responses_for, working
-from app.web.errors import (
-    Forbidden,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyMismatch,
-    InvalidCursor,
+from app.web import (
+    IDEMPOTENT,
+    Answer,
+    ListAnswer,
+    Work,
+    answer,
+    list_answer,
+    new_router,
+    replay_or_run,
+    responses_for,
+    working,
 )
+from app.web.errors import Forbidden, InvalidCursor
 
 router = new_router("/v1/teams/{team_id}/policy/requests", tag="policies")
 Reading = Annotated[Work, Depends(working("teams:read"), scope="function")]
 Asking = Annotated[Work, Depends(working("rentals:write"), scope="function")]
 Writing = Annotated[Work, Depends(working("teams:write"), scope="function")]
-_IDEMPOTENT: Final = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
 
 
 @router.post(
     "", status_code=201, response_model=RequestView, operation_id="request_policy_change",
-    responses=responses_for(NotFound, *_IDEMPOTENT),
+    responses=responses_for(NotFound, *IDEMPOTENT),
 )  # fmt: skip
 async def create(team_id: str, body: RequestCreate, work: Asking, request: Request) -> Response:
     """Ask that a team's policy be changed: for whoever rents in it. Owners and admins decide; they see it among the events."""

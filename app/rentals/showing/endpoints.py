@@ -32,6 +32,7 @@ from app.rentals.showing.views import Seen, get_seen, known_id, new_rental_view,
 from app.rentals.states import Status
 from app.wallet import InsufficientBalance, WalletLocked, asking_after
 from app.web import (
+    IDEMPOTENT,
     Answer,
     ListAnswer,
     Work,
@@ -44,14 +45,7 @@ from app.web import (
     responses_for,
     working,
 )
-from app.web.errors import (
-    EtagMismatch,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyMismatch,
-    InvalidCursor,
-    ValidationFailed,
-)
+from app.web.errors import EtagMismatch, InvalidCursor, ValidationFailed
 from app.web.exchange import state_of
 
 router = new_router("/v1/rentals", tag="rentals")
@@ -67,7 +61,6 @@ ROUTERS: Final = (
 
 Reading = Annotated[Work, Depends(working("rentals:read"), scope="function")]
 Writing = Annotated[Work, Depends(working("rentals:write"), scope="function")]
-_IDEMPOTENT = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
 _LOOK_AGAIN = {"Retry-After": "2"}
 _NAMED = (UnknownFamily, UnknownReference, UnknownTeam, WeakKey, MalformedKey)
 
@@ -85,7 +78,7 @@ _NAMED = (UnknownFamily, UnknownReference, UnknownTeam, WeakKey, MalformedKey)
         WalletLocked,
         *POLICY_ERRORS,
         *_NAMED,
-        *_IDEMPOTENT,
+        *IDEMPOTENT,
     ),
 )
 async def create(body: RentalCreate, work: Writing, request: Request) -> Response:
@@ -193,7 +186,7 @@ async def stop_one(rental_id: str, work: Writing) -> Response:
     "/{rental_id}/extend",
     response_model=Rental,
     operation_id="extend_rental",
-    responses=responses_for(NotFound, InvalidState, ValidationFailed, PolicyViolation, *_IDEMPOTENT),
+    responses=responses_for(NotFound, InvalidState, ValidationFailed, PolicyViolation, *IDEMPOTENT),
 )
 async def extend(rental_id: str, body: RentalExtend, work: Writing, request: Request) -> Response:
     """Move the end of a running rental that has a longest duration."""

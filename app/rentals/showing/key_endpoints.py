@@ -12,8 +12,19 @@ from app.rentals import queries
 from app.rentals.asking.ssh_keys import SshKey, add_key, delete_key, get_key
 from app.rentals.asking.wishes import SshKeyCreate, SshKeyPage
 from app.rentals.errors import DuplicateKey
-from app.web import Answer, ListAnswer, Work, answer, list_answer, new_router, replay_or_run, responses_for, working
-from app.web.errors import IdempotencyInProgress, IdempotencyKeyMissing, IdempotencyMismatch, InvalidCursor
+from app.web import (
+    IDEMPOTENT,
+    Answer,
+    ListAnswer,
+    Work,
+    answer,
+    list_answer,
+    new_router,
+    replay_or_run,
+    responses_for,
+    working,
+)
+from app.web.errors import InvalidCursor
 
 router = new_router("/v1/ssh-keys", tag="ssh-keys")
 Reading = Annotated[Work, Depends(working("rentals:read"), scope="function")]
@@ -25,9 +36,7 @@ Writing = Annotated[Work, Depends(working("rentals:write"), scope="function")]
     status_code=201,
     response_model=SshKey,
     operation_id="create_ssh_key",
-    responses=responses_for(
-        DuplicateKey, WeakKey, MalformedKey, IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch
-    ),
+    responses=responses_for(DuplicateKey, WeakKey, MalformedKey, *IDEMPOTENT),
 )
 async def create(body: SshKeyCreate, work: Writing, request: Request) -> Response:
     """Keep a public key: Ed25519, ECDSA, or RSA of at least 2048 bits. Rentals that name no keys get all of them."""

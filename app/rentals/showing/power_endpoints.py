@@ -16,12 +16,10 @@ from app.rentals.placing.resuming import resume
 from app.rentals.showing.reach import require_reach
 from app.rentals.showing.views import known_id, rental_view, see
 from app.wallet import InsufficientBalance, WalletLocked, asking_after
-from app.web import Answer, Work, new_router, replay_or_run, responses_for, working
-from app.web.errors import IdempotencyInProgress, IdempotencyKeyMissing, IdempotencyMismatch
+from app.web import IDEMPOTENT, Answer, Work, new_router, replay_or_run, responses_for, working
 
 router = new_router("/v1/rentals", tag="rentals")
 Writing = Annotated[Work, Depends(working("rentals:write"), scope="function")]
-_IDEMPOTENT = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
 
 
 @router.post(
@@ -29,7 +27,7 @@ _IDEMPOTENT = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch
     status_code=202,
     response_model=Rental,
     operation_id="hibernate_rental",
-    responses=responses_for(NotFound, InvalidState, *_IDEMPOTENT),
+    responses=responses_for(NotFound, InvalidState, *IDEMPOTENT),
 )
 async def hibernate_one(rental_id: str, work: Writing, request: Request) -> Response:
     """Turn a running rental's machine off and keep its disk, where its cloud can: `actions` tells.
@@ -45,7 +43,7 @@ async def hibernate_one(rental_id: str, work: Writing, request: Request) -> Resp
     status_code=202,
     response_model=Rental,
     operation_id="resume_rental",
-    responses=responses_for(NotFound, InvalidState, InsufficientBalance, WalletLocked, *POLICY_ERRORS, *_IDEMPOTENT),
+    responses=responses_for(NotFound, InvalidState, InsufficientBalance, WalletLocked, *POLICY_ERRORS, *IDEMPOTENT),
 )
 async def resume_one(rental_id: str, work: Writing, request: Request) -> Response:
     """Run a hibernated rental again: an hour at its own rate is reserved, billing begins once the GPU is checked again.

@@ -15,8 +15,7 @@ from app.rentals.asking.schemas import Rate, Region
 from app.rentals.asking.wishes import QuoteCreate
 from app.rentals.errors import NoMatchingListings, UnknownReference
 from app.rentals.models import QuoteRow
-from app.web import Answer, Work, consulting, new_router, replay_or_run, responses_for
-from app.web.errors import IdempotencyInProgress, IdempotencyKeyMissing, IdempotencyMismatch
+from app.web import IDEMPOTENT, Answer, Work, consulting, new_router, replay_or_run, responses_for
 from app.web.schemas import MoneyOut, TimeOut, Wire
 
 router = new_router("/v1/quotes", tag="rentals")
@@ -86,9 +85,7 @@ class Quote(Wire):
         UnknownReference,
         UnknownTeam,
         PolicyViolation,
-        IdempotencyKeyMissing,
-        IdempotencyInProgress,
-        IdempotencyMismatch,
+        *IDEMPOTENT,
     ),
 )
 async def create(body: QuoteCreate, work: Asking, request: Request) -> Response:

@@ -21,6 +21,7 @@ from app.rentals.asking.wishes import TemplateCreate, TemplatePage, TemplateUpda
 from app.rentals.errors import NameTaken
 from app.rentals.models import TemplateRow
 from app.web import (
+    IDEMPOTENT,
     Answer,
     ListAnswer,
     Work,
@@ -32,14 +33,7 @@ from app.web import (
     responses_for,
     working,
 )
-from app.web.errors import (
-    EtagMismatch,
-    Forbidden,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyMismatch,
-    InvalidCursor,
-)
+from app.web.errors import EtagMismatch, Forbidden, InvalidCursor
 
 router = new_router("/v1/templates", tag="templates")
 Reading = Annotated[Work, Depends(working("rentals:read"), scope="function")]
@@ -51,7 +45,7 @@ Writing = Annotated[Work, Depends(working("rentals:write"), scope="function")]
     status_code=201,
     response_model=Template,
     operation_id="create_template",
-    responses=responses_for(NameTaken, IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch),
+    responses=responses_for(NameTaken, *IDEMPOTENT),
 )
 async def create(body: TemplateCreate, work: Writing, request: Request) -> Response:
     """Keep a template: an image with its ports, disk and startup script."""

@@ -26,6 +26,7 @@ from app.tenancy.invitations.schemas import Invitation, InvitationCreate
 from app.tenancy.members.changing import require_role_change
 from app.tenancy.models import InvitationRow
 from app.web import (
+    IDEMPOTENT,
     Answer,
     ListAnswer,
     Page,
@@ -38,19 +39,11 @@ from app.web import (
     working,
 )
 from app.web.acts import changed_nothing
-from app.web.errors import (
-    Forbidden,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyMismatch,
-    InvalidCursor,
-    Unavailable,
-)
+from app.web.errors import Forbidden, InvalidCursor, Unavailable
 from app.web.exchange import state_of
 
 router = new_router("/v1/invitations", tag="members")
 Writing = Annotated[Work, Depends(working("teams:write"), scope="function")]
-_IDEMPOTENT = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
 
 
 class InvitationPage(Page):
@@ -70,7 +63,7 @@ class InvitationPage(Page):
         TooMany,
         UnknownReference,
         SentTooOften,
-        *_IDEMPOTENT,
+        *IDEMPOTENT,
     ),
 )
 async def create(body: InvitationCreate, work: Writing, request: Request) -> Response:
@@ -129,7 +122,7 @@ async def get_one(invitation_id: str, work: Writing) -> Response:
     "/{invitation_id}/resend",
     response_model=Invitation,
     operation_id="resend_invitation",
-    responses=responses_for(NotFound, Forbidden, InvitationOver, SentTooOften, *_IDEMPOTENT),
+    responses=responses_for(NotFound, Forbidden, InvitationOver, SentTooOften, *IDEMPOTENT),
 )
 async def resend(invitation_id: str, work: Writing, request: Request) -> Response:
     """Send an invitation again, for another seven days. What was sent before opens no longer."""

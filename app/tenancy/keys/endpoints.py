@@ -19,6 +19,7 @@ from app.tenancy.keys.schemas import ApiKey, ApiKeyCreate, ApiKeyRotate, ApiKeyU
 from app.tenancy.models import ApiKeyRow
 from app.tenancy.teams import known_team_id
 from app.web import (
+    IDEMPOTENT,
     Answer,
     ListAnswer,
     Page,
@@ -32,20 +33,11 @@ from app.web import (
     working,
 )
 from app.web.acts import changed_nothing
-from app.web.errors import (
-    EtagMismatch,
-    Forbidden,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyMismatch,
-    InvalidCursor,
-    ValidationFailed,
-)
+from app.web.errors import EtagMismatch, Forbidden, InvalidCursor, ValidationFailed
 from app.web.exchange import state_of
 
 router = new_router("/v1/api-keys", tag="keys")
 KeysWork = Annotated[Work, Depends(working("keys:write"), scope="function")]
-_IDEMPOTENT = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
 
 
 class KeyPage(Page):
@@ -59,7 +51,7 @@ class KeyPage(Page):
     status_code=201,
     response_model=ApiKey,
     operation_id="create_api_key",
-    responses=responses_for(Forbidden, TeamArchived, TooMany, UnknownReference, *_IDEMPOTENT),
+    responses=responses_for(Forbidden, TeamArchived, TooMany, UnknownReference, *IDEMPOTENT),
 )
 async def create(body: ApiKeyCreate, work: KeysWork, request: Request) -> Response:
     """Make an API key. Its secret is shown once: a repeated request answers the same key with `secret: null`."""
@@ -147,7 +139,7 @@ async def revoke(key_id: str, work: KeysWork, request: Request) -> Response:
     status_code=201,
     response_model=ApiKey,
     operation_id="rotate_api_key",
-    responses=responses_for(NotFound, InvalidState, Forbidden, *_IDEMPOTENT),
+    responses=responses_for(NotFound, InvalidState, Forbidden, *IDEMPOTENT),
 )
 async def rotate(key_id: str, body: ApiKeyRotate, work: KeysWork, request: Request) -> Response:
     """Make a successor with the same terms, which is the caller's; the old key stays in force for the overlap."""

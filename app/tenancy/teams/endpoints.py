@@ -19,6 +19,7 @@ from app.tenancy.teams.changing import add_team, change_team, require_administra
 from app.tenancy.teams.schemas import TeamCreate, TeamOut, TeamPage, TeamUpdate, team_etag
 from app.tenancy.teams.teams import known_team_id
 from app.web import (
+    IDEMPOTENT,
     Answer,
     ListAnswer,
     Work,
@@ -31,19 +32,11 @@ from app.web import (
     working,
 )
 from app.web.acts import changed_nothing
-from app.web.errors import (
-    EtagMismatch,
-    Forbidden,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyMismatch,
-    InvalidCursor,
-)
+from app.web.errors import EtagMismatch, Forbidden, InvalidCursor
 
 router = new_router("/v1/teams", tag="teams")
 Reading = Annotated[Work, Depends(working("teams:read"), scope="function")]
 Writing = Annotated[Work, Depends(working("teams:write"), scope="function")]
-_IDEMPOTENT = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
 
 
 @router.post(
@@ -51,7 +44,7 @@ _IDEMPOTENT = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch
     status_code=201,
     response_model=TeamOut,
     operation_id="create_team",
-    responses=responses_for(Forbidden, NameTaken, TooMany, *_IDEMPOTENT),
+    responses=responses_for(Forbidden, NameTaken, TooMany, *IDEMPOTENT),
 )
 async def create(body: TeamCreate, work: Writing, request: Request) -> Response:
     """Make a team. Until it has a policy of its own, the default one holds for it."""

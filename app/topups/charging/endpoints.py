@@ -20,6 +20,7 @@ from app.topups.charging.schemas import (
 )
 from app.topups.visits import cards
 from app.web import (
+    IDEMPOTENT,
     Answer,
     ListAnswer,
     Work,
@@ -33,19 +34,12 @@ from app.web import (
     responses_for,
     working,
 )
-from app.web.errors import (
-    EtagMismatch,
-    IdempotencyInProgress,
-    IdempotencyKeyMissing,
-    IdempotencyMismatch,
-    InvalidCursor,
-)
+from app.web.errors import EtagMismatch, InvalidCursor
 
 router = new_router("/v1/wallet/auto-topup", tag="billing")
 Reading = Annotated[Work, Depends(working("billing:read"), scope="function")]
 Asking = Annotated[Work, Depends(consulting("billing:read"), scope="function")]
 Writing = Annotated[Work, Depends(working("billing:write"), scope="function")]
-_IDEMPOTENT = (IdempotencyKeyMissing, IdempotencyInProgress, IdempotencyMismatch)
 
 
 @router.get("", response_model=AutoTopup, operation_id="get_auto_topup")
@@ -94,7 +88,7 @@ async def delete(work: Writing, request: Request) -> Response:
     "/resume",
     response_model=AutoTopup,
     operation_id="resume_auto_topup",
-    responses=responses_for(NotFound, InvalidState, *_IDEMPOTENT),
+    responses=responses_for(NotFound, InvalidState, *IDEMPOTENT),
 )
 async def resume(work: Writing, request: Request) -> Response:
     """Let a suspended rule, or one that backs off, try its card once more; at most once in 24 hours."""
