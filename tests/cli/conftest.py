@@ -158,3 +158,15 @@ def place() -> Iterator[Path]:
 def service() -> Iterator[Service]:
     with short_directory() as directory, running(directory / "home", free_ports()) as started:
         yield started
+
+
+@pytest.fixture
+def told(run):
+    """Run one command and return the JSON that it tells."""
+
+    async def telling(*arguments: str):
+        done = await run(*arguments, "--json")
+        assert done.exit_code == 0, done.exception or done.output
+        return json.loads(done.stdout)
+
+    return telling

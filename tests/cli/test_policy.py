@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import socket
 from pathlib import Path
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
-from structlog.testing import capture_logs
-from typer.testing import CliRunner
 
 from app import wallet
 from app.cli.client.policy_files import guess_format, without_secrets
-from app.cli.commands import app as commands
 from app.cli.errors import Exit, UsageError
 from app.kit.ids import UserId
 from app.policies import endpoints as policy_endpoints
@@ -24,26 +16,19 @@ from app.policies.requests import endpoints as request_endpoints
 from app.tenancy import Authenticator, KeyTerms, create_key, open_account
 from app.tenancy.endpoints import ROUTERS
 from app.tenancy.people import Sessions, Tokens
-from app.web import SCOPES, install
+from app.web import SCOPES
 from tests.tenancy.conftest import PEPPER, SITE, State
+
+from .serving import serving, typed_at
 
 
 @pytest.fixture
 async def served(api_db, auth_db):
     """The URL of the API."""
-    app = FastAPI()
-    for router in (*ROUTERS, policy_endpoints.router, import_endpoints.router, request_endpoints.router):
-        app.include_router(router)
-    install(app, State(api_db, auth_db, Authenticator(auth_db, PEPPER), Sessions(auth_db, Tokens(b"tokens"), SITE)))
-    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
-        running = asyncio.create_task(server.serve(sockets=[listening]))
-        with capture_logs():  # what the API says is not what the command says
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        await running
+    state = State(api_db, auth_db, Authenticator(auth_db, PEPPER), Sessions(auth_db, Tokens(b"tokens"), SITE))
+    routers = (*ROUTERS, policy_endpoints.router, import_endpoints.router, request_endpoints.router)
+    async with serving(state, *routers) as url:
+        yield url
 
 
 @pytest.fixture
@@ -56,23 +41,9 @@ async def run(served, worker_db, at, tmp_path):
         key = await create_key(
             session, KeyTerms("owner", SCOPES, created_by=owner), account_id=account.account_id, pepper=PEPPER, at=at
         )
-    given = {"HOURGLASS_URL": served, "HOURGLASS_API_KEY": key.secret, "XDG_CONFIG_HOME": str(tmp_path)}
-
-    async def running(*arguments):
-        return await asyncio.to_thread(CliRunner().invoke, commands, list(arguments), env=given)
-
+    running = typed_at(served, key.secret, tmp_path)
     assert (await running("teams", "create", "vision")).exit_code == 0
     return running
-
-
-@pytest.fixture
-def told(run):
-    async def telling(*arguments):
-        result = await run(*arguments, "--json")
-        assert result.exit_code == 0, result.output
-        return json.loads(result.output)
-
-    return telling
 
 
 async def test_a_policy_is_shown_set_and_tried_out(run, told):

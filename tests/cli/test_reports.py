@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import socket
 from datetime import timedelta
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
-from structlog.testing import capture_logs
-from typer.testing import CliRunner
 
-from app.cli.commands import app as commands
 from app.cli.errors import Exit
 from app.kit.ids import ApiKeyId
 from app.reports import endpoints
-from app.web import SCOPES, Principal, install
+from app.web import SCOPES, Principal
 from tests.reports.conftest import HandClock, State
 from tests.reports.ground import Books, day
+
+from .serving import serving, typed_at
 
 NOON = day("2026-03-01", hours=12)
 
@@ -34,41 +28,16 @@ async def served(api_db, worker_db, new_account):
         await books.start(ran, NOON)
         await books.end(ran, NOON + timedelta(seconds=seconds))
     caller = Principal(account, ApiKeyId.new(), None, SCOPES, live=True, name="test")
-    app = FastAPI()
-    app.include_router(endpoints.router)
-    install(app, State(api_db, HandClock(NOON + timedelta(hours=2)), {"secret": caller}))
-    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
-        running = asyncio.create_task(server.serve(sockets=[listening]))
-        with capture_logs():  # what the API says is not what the command says
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        await running
+    state = State(api_db, HandClock(NOON + timedelta(hours=2)), {"secret": caller})
+    async with serving(state, endpoints.router) as url:
+        yield url
 
 
 @pytest.fixture
 def run(served, tmp_path):
     """Run one of the report's commands."""
-    given = {"HOURGLASS_URL": served, "HOURGLASS_API_KEY": "secret", "XDG_CONFIG_HOME": str(tmp_path)}
-
-    async def running(*arguments):
-        return await asyncio.to_thread(CliRunner().invoke, commands, ["report", *arguments], env=given)
-
-    return running
-
-
-@pytest.fixture
-def told(run):
-    """Run one command and return the JSON that it tells."""
-
-    async def telling(*arguments):
-        done = await run(*arguments, "--json")
-        assert done.exit_code == 0, done.exception
-        return json.loads(done.stdout)
-
-    return telling
+    typed = typed_at(served, "secret", tmp_path)
+    return lambda *arguments: typed("report", *arguments)
 
 
 async def test_spending_for_people_for_scripts_and_for_spreadsheets(run, told):

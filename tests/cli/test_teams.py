@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
-from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from app.cli.commands import app as commands
@@ -18,26 +14,18 @@ from app.kit.ids import AccountId, UserId
 from app.tenancy import Authenticator, KeyTerms, create_key, open_account
 from app.tenancy.endpoints import ROUTERS
 from app.tenancy.people import Sessions, Tokens
-from app.web import SCOPES, install
+from app.web import SCOPES
 from tests.tenancy.conftest import PEPPER, SITE, State
+
+from .serving import serving, typed_at
 
 
 @pytest.fixture
 async def served(api_db, auth_db):
     """The URL of the API."""
-    app = FastAPI()
-    for router in ROUTERS:
-        app.include_router(router)
-    install(app, State(api_db, auth_db, Authenticator(auth_db, PEPPER), Sessions(auth_db, Tokens(b"tokens"), SITE)))
-    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
-        running = asyncio.create_task(server.serve(sockets=[listening]))
-        with capture_logs():  # what the API says is not what the command says
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        await running
+    state = State(api_db, auth_db, Authenticator(auth_db, PEPPER), Sessions(auth_db, Tokens(b"tokens"), SITE))
+    async with serving(state, *ROUTERS) as url:
+        yield url
 
 
 @pytest.fixture
@@ -48,24 +36,7 @@ async def run(served, worker_db, at, tmp_path):
         account = await open_account(session, name="Lab", email="ada@example.com", at=at, user_id=owner)
         terms = KeyTerms("owner", SCOPES, created_by=owner)
         key = await create_key(session, terms, account_id=account.account_id, pepper=PEPPER, at=at)
-    given = {"HOURGLASS_URL": served, "HOURGLASS_API_KEY": key.secret, "XDG_CONFIG_HOME": str(tmp_path)}
-
-    async def running(*arguments):
-        return await asyncio.to_thread(CliRunner().invoke, commands, list(arguments), env=given)
-
-    return running
-
-
-@pytest.fixture
-def told(run):
-    """Run one command and return the JSON that it tells."""
-
-    async def telling(*arguments):
-        done = await run(*arguments, "--json")
-        assert done.exit_code == 0, done.exception
-        return json.loads(done.stdout)
-
-    return telling
+    return typed_at(served, key.secret, tmp_path)
 
 
 async def test_a_team_is_made_filled_renamed_and_archived_by_its_name(run, told):
