@@ -38,4 +38,5 @@ def install(
         keep_witness(app, witness)
     tell_problems(app)
     complete_openapi(app)
-    app.add_middleware(Edge, bounds=bounds, metrics=metrics)
+    site = state.sessions.site if state.sessions is not None else None
+    app.add_middleware(Edge, bounds=bounds, metrics=metrics, site=site)

@@ -15,6 +15,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.kit.ids import new_request_id
+from app.web.browsing import Site
 from app.web.errors import BodyTooLarge, DeadlineExceeded, RequestTimeout
 from app.web.exchange import Exchange, open_exchange
 from app.web.metrics import RequestMetrics
@@ -27,6 +28,8 @@ _SECURITY_HEADERS = (
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
 )
+_OVER_HTTPS = ((b"strict-transport-security", b"max-age=31536000"),)
+"""No browser that was here once comes by plain http again, for a year."""
 _CLOSE = {"Connection": "close"}
 
 
@@ -46,10 +49,18 @@ class Bounds:
 class Edge:
     """The middleware; add it last so that it stands outermost."""
 
-    def __init__(self, app: ASGIApp, *, bounds: Bounds | None = None, metrics: RequestMetrics | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        bounds: Bounds | None = None,
+        metrics: RequestMetrics | None = None,
+        site: Site | None = None,
+    ) -> None:
         self._app = app
         self._bounds = bounds or Bounds()
         self._metrics = metrics
+        self._headers = _SECURITY_HEADERS + (_OVER_HTTPS if site is not None and site.secure else ())
         self._log = structlog.get_logger(
             "hourglass.access"
         ).bind()  # bound once: binding costs more than a silent event
@@ -69,7 +80,7 @@ class Edge:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         deadline = asyncio.timeout(self._bounds.request_seconds)
-        out = _Sender(send, exchange, deadline)
+        out = _Sender(send, exchange, deadline, self._headers)
         try:
             async with deadline:
                 await self._app(scope, _Receiver(receive, scope, self._bounds), out)
@@ -102,10 +113,13 @@ class Edge:
 class _Sender:
     """Puts the edge's headers on the answer and lifts the deadline when it starts: streams may last."""
 
-    def __init__(self, send: Send, exchange: Exchange, deadline: asyncio.Timeout | None) -> None:
+    def __init__(
+        self, send: Send, exchange: Exchange, deadline: asyncio.Timeout | None, headers: tuple[tuple[bytes, bytes], ...]
+    ) -> None:
         self._send = send
         self._exchange = exchange
         self.deadline = deadline
+        self._always = headers
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -118,7 +132,7 @@ class _Sender:
     def _headers(self, given: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         headers = list(given)
         names = {name for name, _ in headers}
-        headers.extend(pair for pair in _SECURITY_HEADERS if pair[0] not in names)
+        headers.extend(pair for pair in self._always if pair[0] not in names)
         headers.append((b"x-request-id", self._exchange.request_id.encode()))
         if self._exchange.rate is not None and b"ratelimit" not in names:
             headers.extend(self._exchange.rate.raw())

@@ -148,3 +148,12 @@ async def test_a_person_is_limited_like_a_key(browser, state):
     state.limiter = Limiter(per_key=2)
     told = [await browser.get(path) for path in ("/v1/things/x", "/v1/who", "/v1/things/x")]
     assert [one.status_code for one in told] == [200, 200, 429]
+
+
+@pytest.mark.parametrize(("url", "told"), [("https://test", "max-age=31536000"), ("http://test", None)])
+async def test_browsers_of_an_https_service_are_told_to_come_by_nothing_else(state, url, told):
+    state.sessions = People(site=Site.at(url))
+    app = FastAPI()
+    install(app, state)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=url) as client:
+        assert (await client.get("/v1/nothing")).headers.get("strict-transport-security") == told
