@@ -110,7 +110,13 @@ def serve(settings: Settings, *, sockets: Sequence[socket.socket] = ()) -> None:
 
 def serve_app(app: FastAPI, settings: Settings, *, sockets: Sequence[socket.socket] = ()) -> None:
     """Serve an application that is made already, as ``serve`` does."""
-    config = uvicorn.Config(
+    uvicorn.Server(server_config(app, settings)).run(sockets=list(sockets) or None)
+
+
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return how an application is served. Of a request by a trusted proxy, its header says where it comes from."""
+    proxies = [str(network) for network in settings.trusted_proxies]
+    return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -121,10 +127,10 @@ def serve_app(app: FastAPI, settings: Settings, *, sockets: Sequence[socket.sock
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    uvicorn.Server(config).run(sockets=list(sockets) or None)
 
 
 def main() -> None:

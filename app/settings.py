@@ -67,7 +67,10 @@ class Settings(BaseSettings):
     requests_per_minute_per_account: Annotated[int, Field(ge=1)] = 1200
     failed_sign_ins_per_minute_per_address: Annotated[int, Field(ge=1)] = 60
     sign_ins_per_minute_per_address: Annotated[int, Field(ge=1)] = 60
-    """How many may be begun. Behind a proxy everybody has the proxy's address."""
+    """How many may be begun."""
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks of our own proxies, separated by commas: of a request from there, ``X-Forwarded-For`` says whose it is.
+    Without, everybody behind a proxy has the proxy's address: for limits, keys' allowed addresses and the audit."""
 
     vast_url: WebUrl = Field(default="https://console.vast.ai", validation_alias="VAST_URL")
     vast_api_key: SecretStr | None = Field(default=None, validation_alias="VAST_API_KEY")
@@ -116,7 +119,13 @@ class Settings(BaseSettings):
     webhook_ca: Path | None = None
     """A file of authorities that receivers' certificates may be of, beside the public ones."""
 
-    @field_validator("stripe_webhook_secrets", "webhook_networks_allowed", "webhook_networks_refused", mode="before")
+    @field_validator(
+        "stripe_webhook_secrets",
+        "trusted_proxies",
+        "webhook_networks_allowed",
+        "webhook_networks_refused",
+        mode="before",
+    )
     @classmethod
     def _are_separated_by_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -1,18 +1,24 @@
+import asyncio
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from asgi_lifespan import LifespanManager
+from fastapi import FastAPI, Request
 
 from app.bootstrap import ApiState, new_api_state
 from app.kit.db import Database
-from app.main import ROUTERS, create_app
+from app.main import ROUTERS, create_app, server_config
 from app.settings import Settings
+from app.web.admitting import address_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -112,3 +118,40 @@ async def test_it_starts_and_ends_in_good_order():
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+
+
+@asynccontextmanager
+async def telling_addresses(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A server that says where a request comes from, as the service sees it."""
+    app = FastAPI()
+
+    @app.get("/")
+    async def address(request: Request) -> str | None:
+        return address_of(request.scope)
+
+    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        server = uvicorn.Server(server_config(app, settings))
+        running = asyncio.create_task(server.serve(sockets=[listening]))
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}") as client:
+            yield client
+        server.should_exit = True
+        await running
+
+
+@pytest.mark.parametrize(
+    ("proxies", "said", "seen"),
+    [
+        ("", "198.51.100.7", "127.0.0.1"),
+        ("10.0.0.0/8", "198.51.100.7", "127.0.0.1"),
+        ("127.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("127.0.0.1", "192.0.2.1, 198.51.100.7", "198.51.100.7"),
+        ("10.0.0.0/8, 127.0.0.0/8", "192.0.2.1, 198.51.100.7, 10.1.2.3", "198.51.100.7"),
+        ("127.0.0.1", "2001:db8::7", "2001:db8::7"),
+    ],
+)
+async def test_a_request_comes_from_where_our_own_proxies_say_and_nobody_else(proxies, said, seen, monkeypatch):
+    monkeypatch.setenv("HOURGLASS_TRUSTED_PROXIES", proxies)
+    async with telling_addresses(Settings()) as client:
+        assert (await client.get("/", headers={"X-Forwarded-For": said})).json() == seen
