@@ -38,6 +38,7 @@ _SECRET_TEXT = re.compile(
     r"|\b[0-9a-fA-F]{48,}\b",  # a key in hexadecimal
     re.DOTALL,
 )
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _MAY_BE_SECRET = re.compile(r"[_:=. -]|[0-9a-fA-F]{48}")
 
 
@@ -115,7 +116,7 @@ def hide_secrets(text: str) -> str:
 def _clean(name: str, value: Any, depth: int) -> Any:  # noqa: ANN401 - whatever somebody logs
     if _SECRET_NAME.search(name):
         return HIDDEN
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int | float) or _is_digest(name, value):
         return value
     if depth >= _DEPTH_MAX:
         return "…"
@@ -126,6 +127,11 @@ def _clean(name: str, value: Any, depth: int) -> Any:  # noqa: ANN401 - whatever
         return [_clean("", item, depth + 1) for item in list(value)[:_ITEMS_MAX]]
     text = hide_secrets(value if isinstance(value, str) else _shown(value))
     return text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX // 2] + " … " + text[-_TEXT_MAX // 2 :]
+
+
+def _is_digest(name: str, value: object) -> bool:
+    """Say whether it is told to be the hash of what is public, such as a chain's head, which is kept in logs as it is."""
+    return name == "hash" and isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def _shown(value: object) -> str:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from app import audit
 from app.audit.checking import WHOLE_EVERY
@@ -15,6 +16,7 @@ from app.audit.reconcilers import verifying
 from app.kit.db import Database, driver
 from app.kit.ids import AccountId
 from app.kit.leases import BUCKETS, Holding, bucket_name, bucket_of
+from app.kit.log import cleaned
 from app.kit.reconcile import Round, Runner
 
 from .conftest import grow
@@ -97,6 +99,14 @@ async def test_succeeds_and_keeps_how_far_it_is_whole(db, this, chain, at) -> No
     assert await Runner(verifying(db)).run_once(following) == {"verified": 1}
     row = await checked(db, chain)
     assert (row["seq"], row["checked_at"], row["whole_at"], row["first_bad_seq"]) == (8, following.at, this.at, None)
+
+
+async def test_tells_the_head_in_the_log_as_it_is(db, this, chain) -> None:
+    with capture_logs(processors=[cleaned]) as told:
+        await Runner(verifying(db)).run_once(this)
+    [line] = [one for one in told if one["event"] == "audit.verified"]
+    assert (line["account_id"], line["seq"]) == (chain, 5)
+    assert line["hash"] == (await checked(db, chain))["hash"].hex()
 
 
 async def test_runs_twice(db, this, chain) -> None:

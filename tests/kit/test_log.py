@@ -75,6 +75,13 @@ def test_ids_and_counts_are_not_hidden_by_their_names():
     assert cleaned(None, "", dict(event)) == event
 
 
+def test_a_digest_is_told_under_the_name_of_one_alone():
+    digest = "0f" * 32
+    assert cleaned(None, "info", {"hash": digest})["hash"] == digest
+    assert cleaned(None, "info", {"head": digest})["head"] == HIDDEN
+    assert KEY not in str(cleaned(None, "info", {"hash": KEY}))
+
+
 def test_line_is_json_with_level_time_and_process(lines):
     structlog.get_logger("x").info("thing.done", rental_id="rent_1", nothing=None)
     (line,) = lines()
