@@ -11,9 +11,12 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from app.kit.clock import SystemClock
+from app.kit.db import driver
 from app.kit.leases import Holding, hold_share
 from app.kit.reconcile import Round, Runner
 from app.notifications.reconcilers import tidying
+from app.notifications.webhooks import queries
+from app.notifications.webhooks.configuring import delete, lock_endpoint
 from tests.notifications.conftest import NAMES, key
 from tests.receiving import OK, receiving
 
@@ -364,3 +367,45 @@ async def test_what_ended_is_forgotten_after_thirty_days_and_what_waits_never(of
     rows = await office.fetch("SELECT id FROM webhook_endpoints WHERE account_id = $1", account)
     assert [row["id"] for row in rows] == [kept["id"]]
     assert await office.fetch("SELECT 1 FROM webhook_attempts WHERE account_id = $1", account) == []
+
+
+async def test_who_disables_a_webhook_goes_before_a_try_that_ends_meanwhile(office, client, account, receiver):
+    webhook = await office.webhook(client, receiver.url())
+    await office.happen(account, "rental.running")
+    await office.tell()
+    receiver.answer = answering(500)
+    async with office.databases.worker.begin_unscoped() as session:
+        await lock_endpoint(session, webhook["id"], account_id=account)
+        sending = asyncio.create_task(office.send())
+        await waited_for(office, session)
+        await driver(session).execute("SET LOCAL lock_timeout = '500ms'")
+        await driver(session).execute(queries.GIVE_UP, account, webhook["id"], office.clock.at, "disabled")
+    assert await sending == {"deferred": 1}
+    [delivery] = await office.deliveries(client, webhook)
+    assert (delivery["state"], delivery["last_error"]) == ("failed", "disabled")
+
+
+async def test_nothing_is_sent_again_to_a_webhook_that_is_deleted_in_that_moment(office, client, account, receiver):
+    webhook = await office.webhook(client, receiver.url())
+    await office.happen(account, "rental.running")
+    await office.tell()
+    await office.send()
+    [delivery] = await office.deliveries(client, webhook)
+    path = f"/v1/webhooks/{webhook['id']}/deliveries/{delivery['id']}/redeliver"
+    async with office.databases.worker.begin_unscoped() as session:
+        row = await lock_endpoint(session, webhook["id"], account_id=account)
+        asking = asyncio.create_task(client.post(path, headers=key()))
+        await waited_for(office, session)
+        await delete(session, row, at=office.clock.at)
+    assert (await asking).status_code == 404
+    [row] = await office.fetch("SELECT state FROM webhook_deliveries WHERE account_id = $1", account)
+    assert row["state"] == "delivered"
+
+
+async def waited_for(office, session):
+    """Return once another transaction waits for a lock that this one holds."""
+    held = await driver(session).fetchval("SELECT pg_backend_pid()")
+    waiting = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid)))"
+    async with asyncio.timeout(10):
+        while not (await office.fetch(waiting, held))[0][0]:  # noqa: ASYNC110 - the database is looked at from outside
+            await asyncio.sleep(0.01)

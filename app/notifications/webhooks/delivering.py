@@ -135,21 +135,29 @@ async def finish(session: AsyncSession, message: Message, tried: Tried) -> str:
     one = (message.account_id, message.delivery_id)
     noted = (message.number, tried.at, tried.milliseconds, tried.status, tried.error, tried.answer)
     await connection.execute(queries.NOTE_ATTEMPT, *one, *noted)
+    failing_since = None
+    if message.event.type != TEST:  # before the delivery: who disables an endpoint locks it before what waits for it
+        failing_since = await _note_at_endpoint(session, message, tried)
     ended_at = None if tried.state == "pending" else tried.at
     ending = (tried.state, tried.retry_at, ended_at, tried.status, tried.error)
     await connection.execute(queries.FINISH, *one, message.number, *ending)
-    if message.event.type == TEST:
+    if message.event.type == TEST or tried.error is None:
         return tried.state
-    endpoint = (message.account_id, message.endpoint_id)
-    if tried.error is None:
-        await connection.execute(queries.NOTE_SUCCESS, *endpoint)
-        return "delivered"
-    failing_since = await connection.fetchval(queries.NOTE_FAILURE, *endpoint, tried.at)
     because = _reason_to_disable(tried, failing_since)
     if because:
         await _disable(session, message, because, at=tried.at)
         return f"disabled_{because}"
     return "deferred" if tried.retry_at else "failed"
+
+
+async def _note_at_endpoint(session: AsyncSession, message: Message, tried: Tried) -> datetime | None:
+    """Note at the endpoint how it took a message; return since when it fails, None where it doesn't or is disabled."""
+    endpoint = (message.account_id, message.endpoint_id)
+    if tried.error is None:
+        await driver(session).execute(queries.NOTE_SUCCESS, *endpoint)
+        return None
+    failing_since: datetime | None = await driver(session).fetchval(queries.NOTE_FAILURE, *endpoint, tried.at)
+    return failing_since
 
 
 def _judged(message: Message, reply: Reply | None, error: str | None, *, at: datetime, milliseconds: int) -> Tried:

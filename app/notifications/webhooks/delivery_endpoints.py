@@ -82,7 +82,9 @@ async def get_one(webhook_id: str, delivery_id: str, work: Working) -> Response:
 )
 async def send_again(webhook_id: str, delivery_id: str, work: Working, request: Request) -> Response:
     """Send a delivery again at once, whatever came of it, under the same `webhook-id`; three days of tries begin anew."""
-    endpoint = await _endpoint(webhook_id, work)
+    require_whole_account(work.principal)
+    # Held, so that it is not disabled or deleted before the delivery waits for it: that would wait for ever.
+    endpoint = await configuring.lock_endpoint(work.session, webhook_id, account_id=work.account_id)
 
     async def run() -> Answer:
         row = await reviewing.lock_delivery(
