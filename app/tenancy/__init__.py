@@ -24,7 +24,7 @@ from app.tenancy.invitations.inviting import Post as InvitationPost
 from app.tenancy.invitations.inviting import invite_owner
 from app.tenancy.keys import KeyTerms, NewKey, create_key
 from app.tenancy.opening import Account, open_account
-from app.tenancy.queries import get_account
+from app.tenancy.queries import get_account, lock_account
 from app.tenancy.roles import ROLES, administers, manages, may, owns, scopes_of
 from app.tenancy.secrets import is_well_formed
 from app.tenancy.teams import Team, find_team, get_team, list_teams
@@ -54,6 +54,7 @@ __all__ = [
     "keys_of_team",
     "lead_emails",
     "list_teams",
+    "lock_account",
     "manages",
     "may",
     "names_of",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from app.kit.ids import TeamId
@@ -172,3 +174,19 @@ async def test_choices_are_for_who_read_the_newest_and_nobody_elses(house):
         "SELECT * FROM audit_entries WHERE account_id = $1 AND action = 'notifications.chosen'", house.account
     )
     assert entry["target"] == house.people["member"]
+
+
+async def test_choices_of_one_moment_are_made_one_after_the_other(house):
+    async with house.browser("member") as browser:
+        read = await browser.get("/v1/me/notifications")
+        for header, statuses in (({}, [200] * 6), ({"If-Match": read.headers["etag"]}, [412] * 6)):
+            told = await asyncio.gather(
+                *(browser.put("/v1/me/notifications", json={"webhooks": False}, headers=header) for _ in range(6))
+            )
+            assert [answer.status_code for answer in told] == statuses
+        read = await browser.get("/v1/me/notifications")
+        own = {"If-Match": read.headers["etag"]}
+        told = await asyncio.gather(
+            *(browser.put("/v1/me/notifications", json={"webhooks": True}, headers=own) for _ in range(6))
+        )
+        assert sorted(answer.status_code for answer in told) == [200] + [412] * 5

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import audit
+from app import audit, tenancy
 from app.kit.ids import AccountId
 from app.notifications.edge import require_whole_account
 from app.notifications.letters.preferences import choose, chosen_by
@@ -84,6 +84,7 @@ async def _set(
     holder: str,
     at: datetime,
 ) -> None:
+    await tenancy.lock_account(session, account_id=account_id)  # of two who choose at once, one sees what the other did
     before = await chosen_by(session, account_id=account_id, holder=holder)
     check_match(request, _etag(holder, before))
     await choose(session, account_id=account_id, holder=holder, choices=body.chosen)

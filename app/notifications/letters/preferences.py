@@ -30,7 +30,10 @@ async def chosen_by(session: AsyncSession, *, account_id: AccountId, holder: str
 async def choose(
     session: AsyncSession, *, account_id: AccountId, holder: str, choices: Mapping[KindName, bool]
 ) -> None:
-    """Take these choices in place of those before; kinds without one follow the account again, or come as ever."""
+    """Take these choices in place of those before; kinds without one follow the account again, or come as ever.
+
+    The caller holds the account's row.
+    """
     await driver(session).execute(_FORGET, account_id, holder)
     await driver(session).execute(_WRITE, account_id, holder, list(choices), list(choices.values()))
 

@@ -36,7 +36,7 @@ async def write_mails(session: AsyncSession, placed: Sequence[Placed], *, at: da
         if letter is None:
             continue
         account_id = AccountId(one.event.account_id)
-        addresses = await _addressed(session, one, account_id=account_id)
+        addresses = await _addressed(session, one, letter, account_id=account_id)
         to = await who_wants(session, addresses, account_id=account_id, kind=letter.kind)
         if not to or await _is_too_much(session, letter, account_id=account_id, at=at):
             continue
@@ -73,10 +73,9 @@ async def _name(session: AsyncSession, one: Placed, letter: Letter, *, account_i
     return {"name": names[subject]} if subject in names else {}
 
 
-async def _addressed(session: AsyncSession, one: Placed, *, account_id: AccountId) -> list[str]:
+async def _addressed(session: AsyncSession, one: Placed, letter: Letter, *, account_id: AccountId) -> list[str]:
     """Return the addresses of those whom an event concerns, before anybody's choice."""
-    letter = letter_of(one.event)
-    match KINDS[letter.kind].audience if letter else None:
+    match KINDS[letter.kind].audience:
         case "budget":
             return await _of_budget(session, one, account_id=account_id)
         case "money":
@@ -85,8 +84,6 @@ async def _addressed(session: AsyncSession, one: Placed, *, account_id: AccountI
             return await tenancy.emails_of_roles(session, account_id=account_id, roles=_ADMINISTRATORS)
         case "maker":
             return await _of_maker(session, one, account_id=account_id)
-        case _:
-            return []
 
 
 async def _of_budget(session: AsyncSession, one: Placed, *, account_id: AccountId) -> list[str]:
