@@ -32,30 +32,32 @@ class Event:
 
     account_id: AccountId
     subject: str
-    """A rental's id, or the account's own."""
+    """The id of what it happened to: a rental, a team, a webhook, or the account itself."""
     type: str
     at: datetime
     actor: str = "system"
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-async def record(session: AsyncSession, *events: Event) -> None:
-    """Write events in the transaction of the change they tell of.
+async def record(session: AsyncSession, *events: Event) -> list[EventId]:
+    """Write events in the transaction of the change they tell of, and return their ids.
 
-    The caller holds the row lock of each subject (rental, or wallet for an account), so that ``seq`` has no gap.
+    The caller holds a row's lock for each subject (the wallet's for an account), so that ``seq`` has no gap.
     """
+    ids = [EventId.new() for _ in events]
     if not events:
-        return
+        return ids
     await driver(session).execute(
         _RECORD,
         [event.account_id for event in events],
         [event.subject for event in events],
-        [EventId.new() for _ in events],
+        ids,
         [event.type for event in events],
         [event.at for event in events],
         [event.actor for event in events],
         [json.dumps(dict(event.data)) for event in events],
     )
+    return ids
 
 
 async def list_events(

@@ -76,10 +76,14 @@ class Told:
         )
 
     @property
+    def payload(self) -> dict[str, Any]:
+        """Return what a webhook's message says."""
+        return {"type": self.type, "timestamp": rfc3339(self.at), "data": self.shown.model_dump(mode="json")}
+
+    @property
     def message(self) -> bytes:
         """Return the body of a webhook's message: the same bytes however often it is sent."""
-        body = {"type": self.type, "timestamp": rfc3339(self.at), "data": self.shown.model_dump(mode="json")}
-        return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+        return json.dumps(self.payload, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def is_rental(subject: str) -> bool:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.kit.clock import rfc3339
 from app.kit.destinations import URL_CHARACTERS_MAX
 from app.notifications.models import AttemptRow, DeliveryRow, EndpointRow
 from app.notifications.told import Told
@@ -157,9 +156,8 @@ class WebhookDeliveryDetail(WebhookDelivery):
     @classmethod
     def with_tries(cls, row: DeliveryRow, event: Told, attempts: Sequence[AttemptRow]) -> WebhookDeliveryDetail:
         """Return a delivery as it is shown alone."""
-        payload = {"type": event.type, "timestamp": rfc3339(event.at), "data": event.shown.model_dump(mode="json")}
         tries = [WebhookAttempt.of(one) for one in attempts]
-        return cls.model_validate(_shown(row) | {"payload": payload, "attempts": tries})
+        return cls.model_validate(_shown(row) | {"payload": event.payload, "attempts": tries})
 
 
 def _shown(row: DeliveryRow) -> dict[str, Any]:
