@@ -38,5 +38,5 @@ def install(
         keep_witness(app, witness)
     tell_problems(app)
     complete_openapi(app)
-    site = state.sessions.site if state.sessions is not None else None
-    app.add_middleware(Edge, bounds=bounds, metrics=metrics, site=site)
+    sessions = getattr(state, "sessions", None)  # an application that nobody signs in to may have none
+    app.add_middleware(Edge, bounds=bounds, metrics=metrics, site=sessions and sessions.site)
