@@ -11,6 +11,7 @@ of a key: in force → rotated (in force until its overlap ends), expired, revok
 from app.tenancy.authenticating import Authenticator
 from app.tenancy.directory import (
     billing_addresses,
+    emails_behind,
     emails_of_people,
     emails_of_roles,
     key_limits,
@@ -42,6 +43,7 @@ __all__ = [
     "administers",
     "billing_addresses",
     "create_key",
+    "emails_behind",
     "emails_of_people",
     "emails_of_roles",
     "find_team",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.ids import AccountId, ApiKeyId, TeamId, UserId
@@ -28,6 +28,12 @@ async def emails_of_roles(session: AsyncSession, *, account_id: AccountId, roles
 async def emails_of_people(session: AsyncSession, *, account_id: AccountId, user_ids: Collection[str]) -> list[str]:
     """Return the mail addresses of those of some people who are in the account."""
     return list(await session.scalars(_emails(account_id).where(UserRow.id.in_(user_ids))))
+
+
+async def emails_behind(session: AsyncSession, *, account_id: AccountId, actor: str) -> list[str]:
+    """Return the mail address of who stands behind an actor: the person itself, or who made the key; none if gone."""
+    maker = select(ApiKeyRow.created_by).where(ApiKeyRow.account_id == account_id, ApiKeyRow.id == actor)
+    return list(await session.scalars(_emails(account_id).where(or_(UserRow.id == actor, UserRow.id.in_(maker)))))
 
 
 async def team_emails(session: AsyncSession, *, account_id: AccountId, team_id: TeamId) -> list[str]:

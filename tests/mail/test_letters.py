@@ -44,6 +44,8 @@ OPTIONAL = {
     "crosses_at": "2026-03-01T18:00:00.000Z",
     "because": "its monthly budget is used up",
     "subject": "team_01",
+    "asker": "Ada",
+    "actor": "Grace",
 }
 NEEDED = {
     "account_name": "Lab",
@@ -62,6 +64,8 @@ NEEDED = {
     "subject": "team_01",
     "webhook_id": "whk_01",
     "failing_since": "2026-03-01T12:00:00.000Z",
+    "request_id": "chg_01",
+    "team_id": "team_01",
 }
 
 
@@ -89,7 +93,7 @@ def test_every_mail_reads_well(template, more):
     assert "acct_1" in wording.text
     assert "None" not in wording.text
     assert "{" not in wording.text
-    assert "_" not in re.sub("acct_1|(pay|rfd|dsp|evt|whk|rent|team)_01", "", wording.text)
+    assert "_" not in re.sub("acct_1|(chg|pay|rfd|dsp|evt|whk|rent|team)_01", "", wording.text)
     assert "\n\n\n" not in wording.text
     assert wording.text.endswith("\n")
 

@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
+from app import tenancy
 from app.kit.ids import TeamId
 from app.mail.wording import worded
 from app.notifications.letters.kinds import KIND_NAMES
+from app.web import SCOPES
 from tests.notifications.conftest import key
 
 LOW = {"level": "balance", "threshold": "5.00", "available": "4.20", "total": "4.20"}
@@ -47,6 +49,15 @@ class House:
         )  # fmt: skip
         return team
 
+    async def key_of(self, role):
+        """Make a key of somebody's; return its id."""
+        async with self.office.databases.worker.begin_unscoped() as session:
+            terms = tenancy.KeyTerms("x", SCOPES, created_by=self.people[role])
+            made = await tenancy.create_key(
+                session, terms, account_id=self.account, pepper=b"pepper", at=self.office.clock.at
+            )
+        return made.row.id
+
     async def told(self, type_, subject=None, **data):
         """Return who is written to of an event, and the texts."""
         await self.office.fetch("DELETE FROM mails WHERE account_id = $1", self.account)
@@ -83,11 +94,17 @@ async def test_those_are_written_to_whom_an_event_concerns(house):
     assert await house.told("rental.failed", rental, reason="host_lost") == {"viewer"}
     assert await house.told("rental.failed", nobodys, reason="host_lost") == {"owner"}
     assert await house.told("rental.stopped", rental, end_reason="wallet_empty") == {"viewer"}
+    asked = {"request_id": "chg_1", "team_id": house.team, "changes": {}, "asked_by": house.people["member"]}
+    assert await house.told("policy.requested", house.team, **asked) == {"owner", "admin"}
+    assert await house.told("policy.request_approved", house.team, **asked) == {"member"}
+    by_key = {**asked, "asked_by": await house.key_of("viewer")}
+    assert await house.told("policy.request_denied", house.team, **by_key) == {"viewer"}
+    assert await house.told("policy.request_denied", house.team, **{**asked, "asked_by": "key_nobodys"}) == set()
     hook = {"webhook_id": "whk_1", "url": "https://a.example.com/", "reason": "failing", "failing_since": "x"}
     assert await house.told("webhook.disabled", "whk_1", **hook) == {"owner", "admin"}
     for type_, data in (
         ("rental.stopped", {"end_reason": "user"}), ("rental.running", {}), ("rental.interrupted", {}), ("payment.made", {}),
-        ("wallet.owed", {}), ("webhook.test", {}),
+        ("wallet.owed", {}), ("webhook.test", {}), ("policy.updated", {}),
     ):  # fmt: skip
         assert await house.told(type_, rental, **data) == set()
 
@@ -104,6 +121,23 @@ async def test_what_is_written_says_what_happened(house):
     await house.told("rental.failed", rental, reason="host_lost")
     [text] = house.texts
     assert (text.subject, rental in text.text) == ("A rental has failed: host lost", True)
+
+
+async def test_a_request_for_another_policy_is_written_out(house):
+    asked = {"request_id": "chg_1", "team_id": house.team, "asked_by": house.people["member"]}
+    wanted = {"daily_budget": "50.00", "gpu_whitelist": ["h100", "a100"], "max_gpus": None, "max_instances": 4}
+    await house.told("policy.requested", house.team, **asked, changes=wanted)
+    [text] = house.texts
+    assert text.subject == "Another policy is asked for"
+    assert text.text.startswith("x asks for another policy.")
+    assert (
+        f"Whose: research, {house.team}\nDaily budget: 50.00\nGpu whitelist: h100, a100\n"
+        "Max gpus: no limit\nMax instances: 4\nRequest: chg_1\n"
+    ) in text.text
+    await house.told("policy.request_denied", house.team, **asked, changes=wanted)
+    [text] = house.texts
+    assert text.subject == "A change of policy was denied"
+    assert text.text.startswith("system has denied what you asked for. Nothing has changed.")
 
 
 async def test_everybody_chooses_and_the_account_for_who_has_not(house):

@@ -10,9 +10,15 @@ from app.mail import TemplateName
 from app.notifications.told import Told
 
 KindName = Literal[
-    "budget_alerts", "low_balance", "rental_failures", "rental_interruptions", "rental_stops", "webhooks"
+    "budget_alerts",
+    "low_balance",
+    "policy_requests",
+    "rental_failures",
+    "rental_interruptions",
+    "rental_stops",
+    "webhooks",
 ]
-Audience = Literal["budget", "money", "maker", "administrators"]
+Audience = Literal["budget", "money", "request", "maker", "administrators"]
 
 KIND_NAMES: Final[tuple[KindName, ...]] = get_args(KindName)
 
@@ -44,6 +50,9 @@ KINDS: Final[Mapping[KindName, Kind]] = {
         "budget", True, "A budget nears its end, is used up, pauses or resumes: its leads and owners."
     ),
     "low_balance": Kind("money", True, "The wallet has come down to a warning level: owners and billing."),
+    "policy_requests": Kind(
+        "request", True, "Another policy is asked for: owners and admins; or it was decided: who asked."
+    ),
     "rental_failures": Kind("maker", True, "A rental has failed: who made it."),
     "rental_interruptions": Kind("maker", False, "A spot rental was interrupted, or goes on elsewhere: who made it."),
     "rental_stops": Kind("maker", True, "A rental was stopped without being asked for: who made it."),
@@ -60,6 +69,9 @@ def letter_of(event: Told) -> Letter | None:
             return _of_rental(happened, told | {"rental_id": event.subject})
         case "budget", _:
             return Letter("budget_alerts", "budget_alert", told | {"happened": happened, "subject": event.subject})
+        case "policy", "requested" | "request_approved" | "request_denied":
+            decided = happened.removeprefix("request_")
+            return Letter("policy_requests", "policy_request", told | {"happened": decided, "actor": event.actor})
         case "wallet", "low" | "depleted":
             return Letter("low_balance", "low_balance", told)
         case "webhook", "disabled":

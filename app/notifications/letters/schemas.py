@@ -18,6 +18,7 @@ class NotificationChoices(Wire):
 
     budget_alerts: bool | None = None
     low_balance: bool | None = None
+    policy_requests: bool | None = None
     rental_failures: bool | None = None
     rental_interruptions: bool | None = None
     rental_stops: bool | None = None

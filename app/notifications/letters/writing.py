@@ -46,7 +46,7 @@ async def write_mails(session: AsyncSession, placed: Sequence[Placed], *, at: da
                 account_id=account_id,
                 to=to,
                 template=letter.template,
-                data={**letter.data, **await _name(session, one, letter, account_id=account_id)},
+                data={**letter.data, **await _names(session, one, letter, account_id=account_id)},
                 key=f"event:{one.event.id}",
                 at=at,
             )
@@ -64,13 +64,13 @@ async def _is_too_much(session: AsyncSession, letter: Letter, *, account_id: Acc
     return True
 
 
-async def _name(session: AsyncSession, one: Placed, letter: Letter, *, account_id: AccountId) -> Mapping[str, str]:
-    """Return the name of whom a budget is, where it has one: nobody knows its team by an id."""
-    if letter.kind != "budget_alerts":
+async def _names(session: AsyncSession, one: Placed, letter: Letter, *, account_id: AccountId) -> Mapping[str, str]:
+    """Return the names of whom a budget or a policy is, of who asked and of who acted: nobody knows them by an id."""
+    if letter.kind not in {"budget_alerts", "policy_requests"}:
         return {}
-    subject = one.event.subject
-    names = await tenancy.names_of(session, account_id=account_id, ids=[subject])
-    return {"name": names[subject]} if subject in names else {}
+    ids = {"name": one.event.subject, "asker": letter.data.get("asked_by", ""), "actor": one.event.actor}
+    names = await tenancy.names_of(session, account_id=account_id, ids=list(ids.values()))
+    return {told: names[id_] for told, id_ in ids.items() if id_ in names}
 
 
 async def _addressed(session: AsyncSession, one: Placed, letter: Letter, *, account_id: AccountId) -> list[str]:
@@ -82,6 +82,8 @@ async def _addressed(session: AsyncSession, one: Placed, letter: Letter, *, acco
             return await tenancy.billing_addresses(session, account_id=account_id)
         case "administrators":
             return await tenancy.emails_of_roles(session, account_id=account_id, roles=_ADMINISTRATORS)
+        case "request":
+            return await _of_request(session, one, account_id=account_id)
         case "maker":
             return await _of_maker(session, one, account_id=account_id)
 
@@ -93,6 +95,13 @@ async def _of_budget(session: AsyncSession, one: Placed, *, account_id: AccountI
         people += await tenancy.lead_emails(session, account_id=account_id, team_id=TeamId(one.event.subject))
     people += await tenancy.emails_of_people(session, account_id=account_id, user_ids=[one.event.subject])
     return list(dict.fromkeys(people))
+
+
+async def _of_request(session: AsyncSession, one: Placed, *, account_id: AccountId) -> list[str]:
+    """Those who can decide what is asked for; once it is decided, who asked."""
+    if one.event.type == "policy.requested":
+        return await tenancy.emails_of_roles(session, account_id=account_id, roles=_ADMINISTRATORS)
+    return await tenancy.emails_behind(session, account_id=account_id, actor=one.event.data["asked_by"])
 
 
 async def _of_maker(session: AsyncSession, one: Placed, *, account_id: AccountId) -> list[str]:
