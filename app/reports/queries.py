@@ -97,7 +97,7 @@ WITH fresh AS MATERIALIZED (
         FROM report_spend WHERE account_id = $1 AND day >= $2::date AND day < $3::date
         UNION ALL {_ATTRIBUTED}
     ) s
-    WHERE $4::text[] IS NULL OR team_id = ANY($4) OR key_id = $5 OR (key_id IS NULL AND user_id = $6)
+    WHERE $4::text[] IS NULL OR team_id = ANY($4) OR key_id = $5 OR user_id = $6
 )
 """  # noqa: S608 - a constant
 
@@ -162,7 +162,7 @@ WITH used AS (
            div(r.rate::numeric * u.idle_seconds,
                3600 * greatest(u.gpu_count, (r.listing ->> 'gpu_count')::bigint, 1))::bigint AS cost
     FROM rented u JOIN rentals r ON r.account_id = $1 AND r.id = u.rental_id
-    WHERE $4::text[] IS NULL OR r.team_id = ANY($4) OR r.key_id = $5 OR (r.key_id IS NULL AND r.user_id = $6)
+    WHERE $4::text[] IS NULL OR r.team_id = ANY($4) OR r.key_id = $5 OR r.user_id = $6
 )
 SELECT *, count(*) OVER () AS rentals, sum(seconds) OVER ()::bigint AS all_seconds,
        sum(idle_seconds) OVER ()::bigint AS all_idle_seconds, sum(cost) OVER ()::bigint AS all_cost

@@ -44,12 +44,14 @@ class Sight:
     """None: everything."""
     key_id: str | None = None
     user_id: str | None = None
+    """Whose every rental is seen; not by a key that belongs to a team."""
 
     @classmethod
     def of(cls, principal: Principal) -> Sight:
-        """Return what ``principal.reaches`` says yes to: its teams' things, and those it made itself."""
+        """Return what a caller sees, as in the list of rentals: its teams', its own, and those of its person's keys."""
         teams = None if principal.reach is None else tuple(sorted(principal.reach))
-        return cls(principal.account_id, teams, principal.key_id, principal.user_id)
+        person = principal.user_id if principal.team_id is None else None
+        return cls(principal.account_id, teams, principal.key_id, person)
 
     @property
     def is_whole(self) -> bool:
@@ -57,11 +59,14 @@ class Sight:
         return self.teams is None
 
     def sees(self, *, team_id: str | None, key_id: str | None, user_id: str | None) -> bool:
-        """Say whether a rental of a team, made by a key or else a person, is within it; as the statements do."""
+        """Say whether a rental of a team, made by a key or a person, is within it; as ``queries`` do."""
         if self.teams is None or (team_id is not None and team_id in self.teams):
             return True
-        made_by, mine = key_id or user_id, {self.key_id, self.user_id}
-        return made_by is not None and made_by in mine
+        by_it, by_its_person = (
+            key_id is not None and key_id == self.key_id,
+            user_id is not None and user_id == self.user_id,
+        )
+        return by_it or by_its_person
 
     def bounds(self, days: Days) -> tuple[object, ...]:
         """Return the first parameters of every statement."""

@@ -8,14 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from app.kit.db import Database
 from app.kit.ids import ApiKeyId
 from app.reports import endpoints
 from app.statements import endpoints as statement_endpoints
-from app.web import SCOPES, Cursors, Limiter, Principal, install
+from app.web import SCOPES, Cursors, Limiter, Principal
 from app.web.errors import Unauthorized
+from tests.applications import new_app
 from tests.reports.ground import Books
 
 
@@ -60,10 +60,8 @@ def clock(at: datetime) -> HandClock:
 @pytest.fixture
 async def client_for(api_db: Database, clock: HandClock):
     """Return a client: ``client = await client_for(account, "teams:read", reach=frozenset({team}))``."""
-    app, state, clients = FastAPI(), State(api_db, clock), []
-    app.include_router(endpoints.router)
-    app.include_router(statement_endpoints.router)
-    install(app, state)
+    state, clients = State(api_db, clock), []
+    app = new_app(state, endpoints.router, statement_endpoints.router)
 
     async def connecting(account, *scopes, **more):
         secret = f"secret-{len(state.callers)}"

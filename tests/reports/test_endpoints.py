@@ -91,6 +91,31 @@ async def test_a_member_sees_its_teams_and_what_it_rented_itself(books, two_team
         assert (ahead["coverage"], ahead["pace"]["spent"]) == ("reach", total)
 
 
+async def test_a_person_sees_what_its_keys_rented_and_a_teams_key_not_what_its_maker_did(books, client_for, clock):
+    team, key = await books.team("research", NOON), ApiKeyId.new()
+    clock.at = NOON + timedelta(hours=2)
+    for seconds, whose in (
+        (1000, {"key_id": key, "user_id": ME}),
+        (500, {"user_id": ME}),
+        (250, {"team_id": team, "key_id": ApiKeyId.new()}),
+    ):
+        ran = await books.rent(NOON, **whose)
+        await books.start(ran, NOON)
+        await books.settle(ran, NOON + timedelta(seconds=seconds))
+        await books.end(ran, NOON + timedelta(seconds=seconds))
+    left = await books.rent(NOON, key_id=key, user_id=ME)
+    await books.start(left, NOON + timedelta(hours=1))
+    for caller, total, accrued in (
+        ({"user_id": ME, "key_id": None, "reach": frozenset()}, "1.50", "3.60"),
+        ({"user_id": ME, "key_id": ApiKeyId.new(), "reach": frozenset()}, "1.50", "3.60"),
+        ({"user_id": ME, "key_id": ApiKeyId.new(), "reach": frozenset({team}), "team_id": team}, "0.25", "0.00"),
+    ):
+        client = await client_for(books.account, "teams:read", "billing:read", **caller)
+        assert (await client.get(SPEND)).json()["total"]["net"] == total
+        assert (await client.get(f"{CHARGEBACK}/2026-03")).json()["total"]["net"] == total
+        assert (await client.get(FORECAST)).json()["pace"]["accrued"] == accrued
+
+
 async def test_another_account_sees_nothing_of_it(books, two_teams, client_for, new_account):
     client = await client_for(await new_account(), reach=frozenset(two_teams), user_id=ME)
     assert (await client.get(SPEND)).json()["groups"] == []
