@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-import calendar
-from datetime import timedelta
 from typing import Final
 
-from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.platypus import CondPageBreak, Flowable, Paragraph, Spacer, Table
+from reportlab.platypus import CondPageBreak, Flowable, Paragraph, Spacer
 
 from app.kit.money import dollars
 from app.reports.charging_back import Chargeback, Part
 from app.reports.spending import Sums
-from app.statements.sheets import BOLD, FAINT, INK, PLAIN, WIDTH, Column, bound, day, duration, in_print, moment, table
+from app.statements.sheets import (
+    HEADING,
+    TEXT,
+    Column,
+    bound,
+    duration,
+    head,
+    in_print,
+    parties,
+    shortened,
+    table,
+)
 
 TEAMS_MAX: Final = 500
 """A paper lists this many teams, those that spent most, and the sum of the others; CSV and JSON list all."""
 FAMILIES_OF_TEAMS_MAX: Final = 50
 
 _NAME_MAX = 48
-_TEXT = ParagraphStyle("text", fontName=PLAIN, fontSize=7.5, leading=10, textColor=FAINT)
-_HEADING = ParagraphStyle(
-    "heading", fontName=BOLD, fontSize=11, leading=14, textColor=INK, spaceBefore=16, spaceAfter=5
-)
 _MONEY = (Column("Charged", 0.14), Column("Refunded", 0.14), Column("Net", 0.14))
 
 
 def printed(told: Chargeback, *, account_id: str, account_name: str) -> bytes:
     """Return the paper as PDF. Takes a moment of pure computing: call it in a thread."""
     story = [
-        _head(told),
+        head("Chargeback by team", told.month),
         Spacer(0, 14),
-        _parties(told, account_id, account_name),
+        parties((shortened(account_name, _NAME_MAX), account_id), told.month, final=told.final, as_of=told.as_of),
         Spacer(0, 8),
-        Paragraph(_note(told), _TEXT),
+        Paragraph(_note(told), TEXT),
         *_teams(told),
         *_families(told),
     ]
@@ -44,51 +48,6 @@ def printed(told: Chargeback, *, account_id: str, account_name: str) -> bytes:
         title=f"Hourglass chargeback {told.month}",
         subject=f"Account {account_id}",
         foot=f"Hourglass chargeback {told.month} of {account_id}{provisional}",
-    )
-
-
-def _head(told: Chargeback) -> Flowable:
-    month = f"{calendar.month_name[told.month.number]} {told.month.year}"
-    return Table(
-        [["Hourglass", "Chargeback by team"], ["GPUs by the second, prepaid", month]],
-        colWidths=[WIDTH / 2] * 2,
-        style=[
-            ("FONT", (0, 0), (0, 0), BOLD, 20, 22),
-            ("FONT", (1, 0), (1, 0), BOLD, 13, 22),
-            ("FONT", (0, 1), (0, 1), PLAIN, 8.5, 12),
-            ("FONT", (1, 1), (1, 1), PLAIN, 11, 12),
-            ("TEXTCOLOR", (0, 0), (-1, -1), INK),
-            ("TEXTCOLOR", (0, 1), (0, 1), FAINT),
-            ("ALIGN", (1, 0), (1, -1), "RIGHT"),
-            ("LEFTPADDING", (0, 0), (-1, -1), 0),
-            ("RIGHTPADDING", (0, 0), (-1, -1), 0),
-            ("LINEBELOW", (0, 1), (-1, 1), 0.8, INK),
-            ("BOTTOMPADDING", (0, 1), (-1, 1), 8),
-        ],
-    )
-
-
-def _parties(told: Chargeback, account_id: str, account_name: str) -> Flowable:
-    month = told.month
-    rows = [
-        ["Account", "Period", f"{day(month.starts_at)} to {day(month.ends_at - timedelta(days=1))}, UTC"],
-        [_short(account_name), "Status", "Final" if told.final else "Provisional"],
-        [account_id, "As of", moment(told.as_of)],
-        ["", "Currency", "US dollars"],
-    ]
-    return Table(
-        rows,
-        colWidths=[WIDTH * 0.5, WIDTH * 0.12, WIDTH * 0.38],
-        style=[
-            ("FONT", (0, 0), (-1, -1), PLAIN, 9, 12),
-            ("FONT", (0, 1), (0, 1), BOLD, 9, 12),
-            ("TEXTCOLOR", (0, 0), (-1, -1), INK),
-            ("TEXTCOLOR", (0, 0), (0, 0), FAINT),
-            ("TEXTCOLOR", (1, 0), (1, -1), FAINT),
-            ("LEFTPADDING", (0, 0), (-1, -1), 0),
-            ("TOPPADDING", (0, 0), (-1, -1), 1),
-            ("BOTTOMPADDING", (0, 0), (-1, -1), 1),
-        ],
     )
 
 
@@ -104,23 +63,27 @@ def _note(told: Chargeback) -> str:
 
 def _teams(told: Chargeback) -> list[Flowable]:
     if not told.parts:
-        return [Paragraph("Teams", _HEADING), Paragraph("Nothing was charged.", _TEXT)]
+        return [Paragraph("Teams", HEADING), Paragraph("Nothing was charged.", TEXT)]
     columns = [Column("Team", 0.36, "LEFT"), Column("Rentals", 0.1, "RIGHT"), Column("Time", 0.12, "RIGHT"), *_MONEY]
     shown = told.parts[:TEAMS_MAX]
-    rows = [[_short(part.name), str(part.rentals), *_sums(part.sums)] for part in shown]
+    rows = [[shortened(part.name, _NAME_MAX), str(part.rentals), *_sums(part.sums)] for part in shown]
     if others := told.parts[TEAMS_MAX:]:
         rest = sum((part.sums for part in others), start=Sums())
         rows.append([f"{len(others)} others, none of which spent more", "", *_sums(rest)])
     total = [f"{len(told.parts)} in all", "", *_sums(told.total)]
-    return [Paragraph("Teams", _HEADING), table(columns, [*rows, total], has_total=True)]
+    return [Paragraph("Teams", HEADING), table(columns, [*rows, total], has_total=True)]
 
 
 def _families(told: Chargeback) -> list[Flowable]:
     shown: list[Flowable] = []
     for part in told.parts[:FAMILIES_OF_TEAMS_MAX]:
-        shown += [CondPageBreak(30 * mm), Paragraph(_escaped(_short(part.name)), _HEADING), _families_of(part)]
+        shown += [
+            CondPageBreak(30 * mm),
+            Paragraph(_escaped(shortened(part.name, _NAME_MAX)), HEADING),
+            _families_of(part),
+        ]
     if len(told.parts) > FAMILIES_OF_TEAMS_MAX:
-        shown.append(Paragraph("The JSON form tells the GPUs of the other teams too.", _TEXT))
+        shown.append(Paragraph("The JSON form tells the GPUs of the other teams too.", TEXT))
     return shown
 
 
@@ -132,11 +95,6 @@ def _families_of(part: Part) -> Flowable:
 
 def _sums(sums: Sums) -> list[str]:
     return [duration(sums.seconds), dollars(sums.charged), dollars(sums.refunded), dollars(sums.net)]
-
-
-def _short(name: str) -> str:
-    told = in_print(name)
-    return told if len(told) <= _NAME_MAX else f"{told[:_NAME_MAX]}..."
 
 
 def _escaped(text: str) -> str:

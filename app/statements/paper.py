@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final
 
-from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.platypus import CondPageBreak, Flowable, Paragraph, Spacer, Table
 
 from app.kit.money import dollars
-from app.statements.months import Month
 from app.statements.paying import Paid
 from app.statements.sheets import (
     BOLD,
     FAINT,
+    HEADING,
     INK,
     PLAIN,
     SHADE,
+    TEXT,
     WIDTH,
     Column,
     Linked,
     bound,
     day,
     duration,
+    head,
     in_print,
-    moment,
+    parties,
     point_under_point,
+    shortened,
     signed,
     table,
 )
@@ -39,10 +39,6 @@ RENTALS_MAX: Final = 500
 """A paper lists this many rentals, those that cost most, and the sum of the others; CSV and JSON list all."""
 PAYMENTS_MAX: Final = 500
 
-_TEXT = ParagraphStyle("text", fontName=PLAIN, fontSize=7.5, leading=10, textColor=FAINT)
-_HEADING = ParagraphStyle(
-    "heading", fontName=BOLD, fontSize=11, leading=14, textColor=INK, spaceBefore=16, spaceAfter=5
-)
 _NAME_MAX, _ADDRESSES_MAX = 60, 3
 
 _LABELS: Final = {
@@ -86,10 +82,16 @@ class Contents:
 def printed(contents: Contents) -> bytes:
     """Return the paper as PDF. Takes a moment of pure computing: call it in a thread."""
     statement = contents.statement
+    month, final = statement.span.month, statement.final
+    account = (
+        shortened(contents.account_name, _NAME_MAX),
+        statement.span.account_id,
+        *map(in_print, contents.addresses[:_ADDRESSES_MAX]),
+    )
     story = [
-        _head(statement.span.month),
+        head("Account statement", month),
         Spacer(0, 14),
-        _parties(contents),
+        parties(account, month, final=final, as_of=statement.as_of),
         Spacer(0, 16),
         _summary(statement),
         *_notes(statement),
@@ -97,71 +99,12 @@ def printed(contents: Contents) -> bytes:
         *_payments(contents.payments),
         *_rentals(statement, contents.rentals),
     ]
-    provisional = "" if statement.final else " (provisional)"
+    provisional = "" if final else " (provisional)"
     return bound(
         story,
-        title=f"Hourglass statement {statement.span.month}",
+        title=f"Hourglass statement {month}",
         subject=f"Account {statement.span.account_id}",
-        foot=f"Hourglass statement {statement.span.month} of {statement.span.account_id}{provisional}",
-    )
-
-
-def _head(month: Month) -> Flowable:
-    return Table(
-        [
-            ["Hourglass", "Account statement"],
-            ["GPUs by the second, prepaid", f"{calendar.month_name[month.number]} {month.year}"],
-        ],
-        colWidths=[WIDTH / 2] * 2,
-        style=[
-            ("FONT", (0, 0), (0, 0), BOLD, 20, 22),
-            ("FONT", (1, 0), (1, 0), BOLD, 13, 22),
-            ("FONT", (0, 1), (0, 1), PLAIN, 8.5, 12),
-            ("FONT", (1, 1), (1, 1), PLAIN, 11, 12),
-            ("TEXTCOLOR", (0, 0), (-1, -1), INK),
-            ("TEXTCOLOR", (0, 1), (0, 1), FAINT),
-            ("ALIGN", (1, 0), (1, -1), "RIGHT"),
-            ("LEFTPADDING", (0, 0), (-1, -1), 0),
-            ("RIGHTPADDING", (0, 0), (-1, -1), 0),
-            ("LINEBELOW", (0, 1), (-1, 1), 0.8, INK),
-            ("BOTTOMPADDING", (0, 1), (-1, 1), 8),
-        ],
-    )
-
-
-def _parties(contents: Contents) -> Flowable:
-    statement = contents.statement
-    month = statement.span.month
-    name = in_print(contents.account_name)
-    left = [
-        name if len(name) <= _NAME_MAX else f"{name[:_NAME_MAX]}...",
-        statement.span.account_id,
-        *map(in_print, contents.addresses[:_ADDRESSES_MAX]),
-    ]
-    last_day = month.ends_at - timedelta(days=1)
-    right = [
-        ("Period", f"{day(month.starts_at)} to {day(last_day)}, UTC"),
-        ("Status", "Final" if statement.final else "Provisional"),
-        ("As of", moment(statement.as_of)),
-        ("Currency", "US dollars"),
-    ]
-    rows = [["Account", *right[0]]] + [
-        [left[n] if n < len(left) else "", *(right[n + 1] if n + 1 < len(right) else ("", ""))]
-        for n in range(max(len(left), len(right) - 1))
-    ]
-    return Table(
-        rows,
-        colWidths=[WIDTH * 0.52, WIDTH * 0.14, WIDTH * 0.34],
-        style=[
-            ("FONT", (0, 0), (-1, -1), PLAIN, 9, 12),
-            ("FONT", (0, 1), (0, 1), BOLD, 9, 12),
-            ("TEXTCOLOR", (0, 0), (-1, -1), INK),
-            ("TEXTCOLOR", (0, 0), (0, 0), FAINT),
-            ("TEXTCOLOR", (1, 0), (1, -1), FAINT),
-            ("LEFTPADDING", (0, 0), (-1, -1), 0),
-            ("TOPPADDING", (0, 0), (-1, -1), 1),
-            ("BOTTOMPADDING", (0, 0), (-1, -1), 1),
-        ],
+        foot=f"Hourglass statement {month} of {statement.span.account_id}{provisional}",
     )
 
 
@@ -206,7 +149,7 @@ def _notes(statement: Statement) -> list[Flowable]:
     )
     if not statement.final:
         told = "This statement is provisional: the month is not over, or not settled to its end. " + told
-    return [Spacer(0, 8), Paragraph(told, _TEXT)]
+    return [Spacer(0, 8), Paragraph(told, TEXT)]
 
 
 def _movements(statement: Statement) -> list[Flowable]:
@@ -228,7 +171,7 @@ def _movements(statement: Statement) -> list[Flowable]:
         for line in statement.lines
     ]
     if not rows:
-        return _section("Movements", Paragraph("No money moved.", _TEXT))
+        return _section("Movements", Paragraph("No money moved.", TEXT))
     return _section("Movements", table([*columns, Column("Owed" if owing else "", 0.16)], rows))
 
 
@@ -254,7 +197,7 @@ def _payments(payments: Sequence[Paid]) -> list[Flowable]:
     ]
     shown: list[Flowable] = [table(columns, rows)]
     if len(payments) > PAYMENTS_MAX:
-        shown.append(Paragraph("There are more payments; the CSV and JSON forms list all of them.", _TEXT))
+        shown.append(Paragraph("There are more payments; the CSV and JSON forms list all of them.", TEXT))
     return _section("Payments", *shown)
 
 
@@ -290,7 +233,7 @@ def _rentals(statement: Statement, rentals: Sequence[Used]) -> list[Flowable]:
 
 def _section(title: str, *flowables: Flowable) -> list[Flowable]:
     """Return a section that does not leave its heading alone at the foot of a page."""
-    return [CondPageBreak(30 * mm), Paragraph(title, _HEADING), *flowables]
+    return [CondPageBreak(30 * mm), Paragraph(title, HEADING), *flowables]
 
 
 def _link(paid: Paid) -> Any:  # noqa: ANN401 - a cell is a text or something that draws itself

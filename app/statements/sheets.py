@@ -1,4 +1,4 @@
-"""What sheets of paper are made of: sizes, inks, a table with money in it, a text that leads somewhere, numbered pages."""
+"""What sheets of paper are made of: inks, a head, a table with money in it, a text that leads somewhere, numbered pages."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import io
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import Any, Final, Literal
 
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, SimpleDocTemplate, Table
 
 from app.kit.money import dollars
+from app.statements.months import Month
 
 INK, FAINT, LINE, SHADE, BLUE = (
     colors.HexColor(code) for code in ("#1c1917", "#78716c", "#d6d3d1", "#f5f5f4", "#1d4ed8")
@@ -25,6 +28,10 @@ INK, FAINT, LINE, SHADE, BLUE = (
 PLAIN, BOLD = "Helvetica", "Helvetica-Bold"
 _MARGIN, _TOP, _BOTTOM, _FOOT = 20 * mm, 18 * mm, 22 * mm, 12 * mm
 WIDTH: Final = A4[0] - 2 * _MARGIN
+TEXT: Final = ParagraphStyle("text", fontName=PLAIN, fontSize=7.5, leading=10, textColor=FAINT)
+HEADING: Final = ParagraphStyle(
+    "heading", fontName=BOLD, fontSize=11, leading=14, textColor=INK, spaceBefore=16, spaceAfter=5
+)
 ROOM_FOR_DECIMALS: Final = 32.0
 """What stands to the right of a decimal point, in points."""
 _STROKES = str.maketrans("łŁđĐı", "lLdDi")
@@ -54,6 +61,52 @@ def bound(story: list[Flowable], *, title: str, subject: str, foot: str) -> byte
 
     document.build(story, canvasmaker=Sheets)
     return out.getvalue()
+
+
+def head(title: str, month: Month) -> Table:
+    """Return what a paper begins with: whose it is, what it is, and of which month."""
+    return Table(
+        [["Hourglass", title], ["GPUs by the second, prepaid", f"{calendar.month_name[month.number]} {month.year}"]],
+        colWidths=[WIDTH / 2] * 2,
+        style=[
+            ("FONT", (0, 0), (0, 0), BOLD, 20, 22),
+            ("FONT", (1, 0), (1, 0), BOLD, 13, 22),
+            ("FONT", (0, 1), (0, 1), PLAIN, 8.5, 12),
+            ("FONT", (1, 1), (1, 1), PLAIN, 11, 12),
+            ("TEXTCOLOR", (0, 0), (-1, -1), INK),
+            ("TEXTCOLOR", (0, 1), (0, 1), FAINT),
+            ("ALIGN", (1, 0), (1, -1), "RIGHT"),
+            ("LEFTPADDING", (0, 0), (-1, -1), 0),
+            ("RIGHTPADDING", (0, 0), (-1, -1), 0),
+            ("LINEBELOW", (0, 1), (-1, 1), 0.8, INK),
+            ("BOTTOMPADDING", (0, 1), (-1, 1), 8),
+        ],
+    )
+
+
+def parties(account: Sequence[str], month: Month, *, final: bool, as_of: datetime) -> Table:
+    """Return an account in its own words, its name first, beside the month and how far it is settled."""
+    facts = [
+        ["Period", f"{day(month.starts_at)} to {day(month.ends_at - timedelta(days=1))}, UTC"],
+        ["Status", "Final" if final else "Provisional"],
+        ["As of", moment(as_of)],
+        ["Currency", "US dollars"],
+    ]
+    rows = [[left, *(right or ["", ""])] for left, right in zip_longest(["Account", *account], facts, fillvalue="")]
+    return Table(
+        rows,
+        colWidths=[WIDTH * 0.52, WIDTH * 0.14, WIDTH * 0.34],
+        style=[
+            ("FONT", (0, 0), (-1, -1), PLAIN, 9, 12),
+            ("FONT", (0, 1), (0, 1), BOLD, 9, 12),
+            ("TEXTCOLOR", (0, 0), (-1, -1), INK),
+            ("TEXTCOLOR", (0, 0), (0, 0), FAINT),
+            ("TEXTCOLOR", (1, 0), (1, -1), FAINT),
+            ("LEFTPADDING", (0, 0), (-1, -1), 0),
+            ("TOPPADDING", (0, 0), (-1, -1), 1),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 1),
+        ],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +163,12 @@ def point_under_point(
 def in_print(text: str) -> str:
     """Return a text as far as the paper's font can show it: without an accent it lacks, or a question mark."""
     return "".join(map(_in_print, text))
+
+
+def shortened(name: str, most: int) -> str:
+    """Return a name in print, cut where it is longer than ``most`` characters."""
+    told = in_print(name)
+    return told if len(told) <= most else f"{told[:most]}..."
 
 
 def _in_print(character: str) -> str:
