@@ -42,6 +42,7 @@ from app.rentals.reconcilers import reconcilers as rental_reconcilers
 from app.rentals.tools import Tools
 from app.reports import reconcilers as report_reconcilers
 from app.settings import Settings, read_settings
+from app.tenancy import invariants as tenancy_invariants
 from app.tenancy.people import reconcilers as people_reconcilers
 from app.topups import TopupTools
 from app.topups.charging.charging import charging
@@ -90,10 +91,19 @@ def reconcilers_of(state: WorkerState) -> list[Reconciler]:
         mail_reconcilers.tidying(tools.db),
         *_notification_reconcilers(state),
         people_reconcilers.pruning(tools.db),
+        tenancy_auditing(tools.db),
         *report_reconcilers.reconcilers(tools.db),
         audit_reconcilers.verifying(tools.db),
         web_reconcilers.pruning(tools.db),
     ]
+
+
+def tenancy_auditing(db: Database) -> Reconciler:
+    """Return the reconciler that tells of an account without an owner, and of keys that outlive what they hang on.
+
+    Made here, since tenancy knows nothing of the ledger, whose rounds over all accounts these are.
+    """
+    return ledger_reconcilers.audit(db, name="tenancy.auditing", check=tenancy_invariants.broken_for, then="tell")
 
 
 def _notification_reconcilers(state: WorkerState) -> list[Reconciler]:

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from app.kit.db import driver
+from app.kit.leases import Holding, bucket_of
+from app.kit.reconcile import Round
+from app.ledger.reconcilers import BucketOfAccounts
 from app.tenancy.invariants import broken_for
+from app.worker import tenancy_auditing
+from tests.conftest import open_account
 
 
 @pytest.mark.parametrize(
@@ -29,3 +35,13 @@ async def test_what_breaks_an_invariant_is_named(lab, world, worker_db, harm, na
         told = {broken.name for broken in await broken_for(session, [org.id])}
     assert name in told
     world.opened.clear()
+
+
+async def test_the_worker_tells_of_an_account_without_an_owner(fresh_databases, at):
+    account_id = await open_account(fresh_databases.worker, at=at)
+    reconciler, this = tenancy_auditing(fresh_databases.worker), Round(at, Holding("wrk", {}))
+    item = BucketOfAccounts(bucket_of(account_id))
+    assert await reconciler.step(this, item) == "agrees"
+    async with fresh_databases.api.begin(account_id) as session:
+        await driver(session).execute("UPDATE users SET role = 'admin'")
+    assert await reconciler.step(this, item) == "differs"
