@@ -7,7 +7,6 @@ from typing import Annotated, cast
 from fastapi import Depends, Request, Response
 from fastapi.responses import HTMLResponse
 
-from app import audit
 from app.kit.errors import NotFound
 from app.kit.ids import AccountId, InvitationId
 from app.tenancy.authenticating import TenancyState
@@ -18,7 +17,6 @@ from app.tenancy.invitations.pages import accept_page
 from app.tenancy.invitations.queries import NO_INVITATION
 from app.tenancy.invitations.schemas import InvitationAccept, Joined
 from app.tenancy.invitations.tokens import is_token, token_hash
-from app.tenancy.models import AccountRow, UserRow
 from app.tenancy.queries import FIND_INVITATION
 from app.web import SignedIn, answer, new_router, responses_for, visiting_person
 from app.web.admitting import address_of
@@ -48,26 +46,13 @@ async def accept_invitation(body: InvitationAccept, person: Visiting, request: R
         raise NotFound(NO_INVITATION)
     account_id, invitation_id = AccountId(rows[0]["account_id"]), InvitationId(rows[0]["invitation_id"])
     async with state.db.begin(account_id) as session:
-        account, member = await accept(session, person, invitation_id, account_id=account_id, hashed=hashed, at=at)
-        if member.joined_at == at:
-            await audit.write(session, _entry(account, member, invitation_id))
-    forget_person_now(request, person.person_id, account_id=account_id)
-    return answer(Joined.of(account, member))
+        accepted = await accept(session, person, invitation_id, account_id=account_id, hashed=hashed, at=at)
+    for user_id in (person.person_id, *accepted.removed):
+        forget_person_now(request, user_id, account_id=account_id)
+    return answer(Joined.of(accepted.account, accepted.member))
 
 
 @router.get("/accept", response_class=HTMLResponse, include_in_schema=False)
 async def show_page() -> HTMLResponse:
     """Return the page that the mail leads to. The token stands behind the ``#`` of its address and is sent nowhere."""
     return accept_page()
-
-
-def _entry(account: AccountRow, member: UserRow, invitation_id: InvitationId) -> audit.Entry:
-    return audit.Entry(
-        account_id=account.account_id,
-        action="member.joined",
-        target=member.id,
-        at=member.joined_at,
-        actor=member.id,
-        user_id=member.id,
-        details={"after": {"role": member.role, "email": member.email}, "invitation_id": invitation_id},
-    )

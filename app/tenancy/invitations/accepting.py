@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import audit
 from app.audit import OPERATOR
 from app.kit.errors import NotFound
 from app.kit.ids import AccountId, InvitationId, TeamId
@@ -24,6 +26,16 @@ from app.web import SignedIn
 from app.web.errors import AccountSuspended, Forbidden
 
 
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What came of accepting an invitation."""
+
+    account: AccountRow
+    member: UserRow
+    removed: tuple[str, ...] = ()
+    """Who stood in the account for the person, and no longer does."""
+
+
 async def accept(
     session: AsyncSession,
     person: SignedIn,
@@ -32,8 +44,8 @@ async def accept(
     account_id: AccountId,
     hashed: bytes,
     at: datetime,
-) -> tuple[AccountRow, UserRow]:
-    """Let a person join; who is in the account already keeps its role and joins the teams.
+) -> Accepted:
+    """Let a person join; who is in the account already keeps its role and joins the teams. The audit is told.
 
     Accepting it again, by the same person, answers the same.
 
@@ -51,12 +63,22 @@ async def accept(
         raise AccountSuspended
     member = await find_member(session, person.person_id, account_id=account_id)
     if member is not None and member.removed_at is None and invitation.accepted_by == person.person_id:
-        return account, member
+        return Accepted(account, member)
     await _check_open(session, invitation, hashed=hashed, at=at)
+    joins = member is None or member.removed_at is not None
     row = await _join(session, person, invitation, member, at=at)
     invitation.accepted_at, invitation.accepted_by = at, person.person_id
     await session.flush()
-    return account, row
+    removed: list[str] = []
+    if invitation.invited_by == OPERATOR and invitation.role == row.role == "owner":
+        removed = await _take_the_place(session, invitation.email, row, at=at)
+    teams = [
+        team_id
+        for place in invitation.teams
+        if await _join_team(session, team_id := TeamId(place["team_id"]), row, role=place["role"], at=at)
+    ]
+    await audit.write(session, _entry(invitation, row, joins=joins, teams=teams, at=at))
+    return Accepted(account, row, tuple(removed))
 
 
 async def _check_open(session: AsyncSession, row: InvitationRow, *, hashed: bytes, at: datetime) -> None:
@@ -78,25 +100,26 @@ async def _join(
         member.role, member.joined_at, member.removed_at = invitation.role, at, None
         member.name, member.email = person.name, person.emails[0]
     await session.flush()
-    if invitation.invited_by == OPERATOR and invitation.role == member.role == "owner":
-        await _take_the_place(session, invitation.email, member, at=at)
-    for place in invitation.teams:
-        await _join_team(session, TeamId(place["team_id"]), member, role=place["role"], at=at)
     return member
 
 
-async def _take_the_place(session: AsyncSession, email: str, member: UserRow, *, at: datetime) -> None:
+async def _take_the_place(session: AsyncSession, email: str, member: UserRow, *, at: datetime) -> list[str]:
     """Remove who stands for this person since the operator opened the account for it: nobody can sign in as that one."""
-    for other in await list_with_address(session, email, account_id=AccountId(member.account_id)):
+    account_id, removed = AccountId(member.account_id), []
+    for other in await list_with_address(session, email, account_id=account_id):
         if other.id != member.id:
-            await remove(session, other, at=at)
+            ended = await remove(session, other, at=at)
+            details = {"before": {"role": other.role}, **ended.told}
+            await audit.write(session, audit.Entry(account_id, "member.removed", other.id, at, details=details))
+            removed.append(other.id)
+    return removed
 
 
-async def _join_team(session: AsyncSession, team_id: TeamId, member: UserRow, *, role: str, at: datetime) -> None:
-    """Put the person into a team, unless it was archived meanwhile or the person is in it."""
+async def _join_team(session: AsyncSession, team_id: TeamId, member: UserRow, *, role: str, at: datetime) -> bool:
+    """Put the person into a team; return False where it was archived meanwhile or the person is in it."""
     team = await find_team(session, team_id, account_id=AccountId(member.account_id))
     if team is None or team.archived_at is not None:
-        return
+        return False
     values = {
         "account_id": member.account_id,
         "team_id": team_id,
@@ -104,7 +127,22 @@ async def _join_team(session: AsyncSession, team_id: TeamId, member: UserRow, *,
         "role": role,
         "added_at": at,
     }
-    await session.execute(insert(TeamMemberRow).values(values).on_conflict_do_nothing())
+    statement = insert(TeamMemberRow).values(values).on_conflict_do_nothing().returning(TeamMemberRow.team_id)
+    return await session.scalar(statement) is not None
+
+
+def _entry(
+    invitation: InvitationRow, member: UserRow, *, joins: bool, teams: list[TeamId], at: datetime
+) -> audit.Entry:
+    """Return the entry of a person who joins, or of one of the account's who has accepted for its teams' sake."""
+    account_id, told = AccountId(invitation.account_id), {"teams_joined": teams}
+    if not joins:
+        return audit.Entry(
+            account_id, "invitation.accepted", invitation.id, at, details={"member_id": member.id, **told}
+        )
+    after = {"role": member.role, "email": member.email}
+    details = {"after": after, "invitation_id": invitation.id, **told}
+    return audit.Entry(account_id, "member.joined", member.id, at, details=details)
 
 
 def known_invitation_id(text: str) -> InvitationId:

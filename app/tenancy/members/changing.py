@@ -32,6 +32,11 @@ class Removed:
     teams: list[str]
     invitations: list[str]
 
+    @property
+    def told(self) -> dict[str, list[str]]:
+        """Return it as the audit tells it."""
+        return {"keys_revoked": self.keys, "teams_left": self.teams, "invitations_revoked": self.invitations}
+
 
 async def hold_member(session: AsyncSession, user_id: UserId, *, account_id: AccountId) -> UserRow:
     """Return a person of an account, removed ones too, holding the account: whoever else changes a role waits.

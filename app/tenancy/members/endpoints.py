@@ -109,8 +109,7 @@ async def end_membership(row: UserRow, work: Work, request: Request) -> None:
         changed_nothing(work.session)
     else:
         ended = await remove(work.session, row, at=work.at)
-        told = {"keys_revoked": ended.keys, "teams_left": ended.teams, "invitations_revoked": ended.invitations}
-        await tell(work, row, "removed", {"before": {"role": row.role}, **told})
+        await tell(work, row, "removed", {"before": {"role": row.role}, **ended.told})
         forget_keys(work, request, ended.keys)
     forget_person(work, request, row.id)
 

@@ -223,7 +223,7 @@ async def test_who_was_removed_can_come_back_with_another_role(lab, world, email
 
 
 async def test_the_operator_lets_in_for_whom_it_opened_the_account(lab, world, worker_db, state, email):
-    org, _ = lab
+    org, owner = lab
     await world.write("UPDATE users SET email = :e WHERE account_id = :a", e=email, a=org.id)
     sender = inviting.Sender(org.id, OPERATOR, None, state.clock.now())
     post = inviting.Post(PEPPER, "http://test")
@@ -235,6 +235,8 @@ async def test_the_operator_lets_in_for_whom_it_opened_the_account(lab, world, w
     assert (await _accept(ada, mail["token"])).json()["role"] == "owner"
     rows = await world.read("SELECT id FROM users WHERE account_id = :a AND removed_at IS NULL", a=org.id)
     assert [row.id for row in rows] == [ada.id]
+    acts = [(action, target) for action, target, _ in await world.audit(org.id)]
+    assert acts[-2:] == [("member.removed", owner.id), ("member.joined", ada.id)]
 
 
 async def test_who_is_there_by_another_address_keeps_its_role_and_joins_the_teams(lab, world, email):
@@ -252,6 +254,9 @@ async def test_who_is_there_by_another_address_keeps_its_role_and_joins_the_team
     ada = await world.sign_in(user_id, name="Ada", emails=["x@example.com", email], account_id=org.id)
     assert (await _accept(ada, mail["token"])).json()["role"] == "viewer"
     assert (await ada.told("GET", f"/v1/members/{ada.id}"))["teams"] == [{"team_id": team, "role": "member"}]
+    assert (await _accept(ada, mail["token"])).status_code == 200
+    told = [details for action, _, details in await world.audit(org.id) if action == "invitation.accepted"]
+    assert told == [{"member_id": ada.id, "teams_joined": [team]}]
 
 
 @pytest.mark.parametrize(
