@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -54,16 +53,6 @@ def week_around(at: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
     day = day_of(at, zone)
     monday = day - day.weekday() * _DAY
     return start_of_day(monday, zone), start_of_day(monday + 7 * _DAY, zone)
-
-
-def midnights(since: datetime, until: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-    """Yield the first moments of local days that lie after ``since`` and before ``until``, in order."""
-    if since >= until:
-        return
-    _, midnight = day_around(since, zone)
-    while midnight < until:
-        yield midnight
-        _, midnight = day_around(midnight, zone)
 
 
 def _first_after(at: datetime, day: date, zone: ZoneInfo) -> datetime:

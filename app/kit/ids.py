@@ -59,22 +59,10 @@ class TransferId(Id):
     prefix = "led"
 
 
-class HoldId(Id):
-    """Money held for a rental."""
-
-    prefix = "hold"
-
-
 class RentalId(Id):
     """A rental."""
 
     prefix = "rent"
-
-
-class AttemptId(Id):
-    """One try to place a rental on one listing."""
-
-    prefix = "att"
 
 
 class ListingId(Id):

@@ -15,19 +15,15 @@ from app.tenancy.directory import (
     emails_of_people,
     emails_of_roles,
     key_limits,
-    keys_of_person,
-    keys_of_team,
     lead_emails,
     names_of,
-    team_emails,
 )
 from app.tenancy.invitations.inviting import Post as InvitationPost
 from app.tenancy.invitations.inviting import invite_owner
 from app.tenancy.keys import KeyTerms, NewKey, create_key
 from app.tenancy.opening import Account, open_account
 from app.tenancy.queries import get_account, lock_account
-from app.tenancy.roles import ROLES, administers, manages, may, owns, scopes_of
-from app.tenancy.secrets import is_well_formed
+from app.tenancy.roles import ROLES, administers, manages, owns, scopes_of
 from app.tenancy.teams import Team, find_team, get_team, list_teams
 from app.web.principal import Role
 
@@ -50,18 +46,13 @@ __all__ = [
     "get_account",
     "get_team",
     "invite_owner",
-    "is_well_formed",
     "key_limits",
-    "keys_of_person",
-    "keys_of_team",
     "lead_emails",
     "list_teams",
     "lock_account",
     "manages",
-    "may",
     "names_of",
     "open_account",
     "owns",
     "scopes_of",
-    "team_emails",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.kit.ids import AccountId, ApiKeyId, TeamId, UserId
+from app.kit.ids import AccountId, ApiKeyId, TeamId
 from app.tenancy.limits import limit_of
 from app.tenancy.models import ApiKeyRow, TeamMemberRow, TeamRow, UserRow
 from app.web.principal import Role, SpendLimit
@@ -36,11 +36,6 @@ async def emails_behind(session: AsyncSession, *, account_id: AccountId, actor: 
     return list(await session.scalars(_emails(account_id).where(or_(UserRow.id == actor, UserRow.id.in_(maker)))))
 
 
-async def team_emails(session: AsyncSession, *, account_id: AccountId, team_id: TeamId) -> list[str]:
-    """Return the mail addresses of a team's members."""
-    return list(await session.scalars(_of_team(account_id, team_id)))
-
-
 async def lead_emails(session: AsyncSession, *, account_id: AccountId, team_id: TeamId) -> list[str]:
     """Return the mail addresses of those who lead a team."""
     return list(await session.scalars(_of_team(account_id, team_id).where(TeamMemberRow.role == "lead")))
@@ -56,20 +51,6 @@ async def key_limits(
         )
     )
     return {ApiKeyId(key_id): limit for key_id, micros, reset in rows if (limit := limit_of(micros, reset))}
-
-
-async def keys_of_team(session: AsyncSession, *, account_id: AccountId, team_id: TeamId) -> list[ApiKeyId]:
-    """Return the keys that belong to a team, those out of force too."""
-    return await _keys(
-        session, select(ApiKeyRow.id).where(ApiKeyRow.account_id == account_id, ApiKeyRow.team_id == team_id)
-    )
-
-
-async def keys_of_person(session: AsyncSession, *, account_id: AccountId, user_id: UserId) -> list[ApiKeyId]:
-    """Return the keys that a person made, those out of force too."""
-    return await _keys(
-        session, select(ApiKeyRow.id).where(ApiKeyRow.account_id == account_id, ApiKeyRow.created_by == user_id)
-    )
 
 
 async def names_of(session: AsyncSession, *, account_id: AccountId, ids: Collection[str]) -> dict[str, str]:
@@ -91,7 +72,3 @@ def _emails(account_id: AccountId) -> Select[str]:
 def _of_team(account_id: AccountId, team_id: TeamId) -> Select[str]:
     together = (TeamMemberRow.account_id == UserRow.account_id) & (TeamMemberRow.user_id == UserRow.id)
     return _emails(account_id).join(TeamMemberRow, together).where(TeamMemberRow.team_id == team_id)
-
-
-async def _keys(session: AsyncSession, query: Select[str]) -> list[ApiKeyId]:
-    return [ApiKeyId(key_id) for key_id in await session.scalars(query.order_by(ApiKeyRow.id))]

@@ -59,11 +59,6 @@ def reach_of(
     return None if key_team is None else frozenset({key_team})
 
 
-def may(role: Role | None, scope: str, *, leads: Collection[TeamId] = ()) -> bool:
-    """Say whether a role has a scope; None has none."""
-    return role is not None and scope in scopes_of(role, leads=leads)
-
-
 def administers(caller: Principal) -> bool:
     """Say whether a caller acts on the whole account, as far as its scopes go: an owner's, an admin's or nobody's key."""
     return caller.reach is None and caller.role in {None, "owner", "admin"}

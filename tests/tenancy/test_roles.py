@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.kit.ids import AccountId, ApiKeyId, TeamId, UserId
-from app.tenancy import ROLES, administers, manages, may, owns, scopes_of
+from app.tenancy import ROLES, administers, manages, owns, scopes_of
 from app.tenancy.roles import narrowed, reach_of
 from app.web import SCOPES, Principal
 
@@ -21,13 +21,6 @@ def test_roles_have_the_scopes_that_their_names_say():
     assert "billing:write" in scopes_of("billing") - scopes_of("member") - scopes_of("viewer")
     assert scopes_of("member", leads=[A]) == scopes_of("member") | {"teams:write"}
     assert all(scopes_of(role) <= SCOPES for role in ROLES)
-
-
-def test_a_role_has_a_scope_or_has_not():
-    assert may("owner", "admin")
-    assert may("member", "teams:write", leads=[A])
-    assert not may("member", "teams:write")
-    assert not may(None, "catalog:read")
 
 
 @given(st.sets(st.sampled_from(sorted(SCOPES))), st.sampled_from(ROLES), st.sets(st.sampled_from([A, B])))

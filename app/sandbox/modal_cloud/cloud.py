@@ -35,7 +35,6 @@ from app.sandbox.world import World
 _ID_LENGTH = 22
 _ID_LETTERS = string.ascii_letters + string.digits
 _PAGE = 20
-_LIST_OPERATION = "list_machines"
 
 
 class ModalCloud(Cloud):

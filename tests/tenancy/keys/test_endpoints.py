@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from app.kit.ids import ApiKeyId
-from app.tenancy import key_limits, keys_of_person, keys_of_team, scopes_of
+from app.tenancy import key_limits, scopes_of
 from app.tenancy.keys.granting import KEYS_MAX
 from app.web.principal import SpendLimit
 from tests.tenancy.conftest import together
@@ -220,8 +220,6 @@ async def test_a_key_belongs_to_a_team_and_has_a_limit(lab, world, api_db, state
         assert await key_limits(session, account_id=org.id, key_ids=[made["id"], ApiKeyId.new()]) == {
             made["id"]: SpendLimit(12_500_000, "daily")
         }
-        assert await keys_of_team(session, account_id=org.id, team_id=team) == [made["id"]]
-        assert await keys_of_person(session, account_id=org.id, user_id=owner.id) == [made["id"]]
 
 
 @pytest.mark.parametrize(
