@@ -39,6 +39,9 @@ $(APART:%=install-%): install-%: $(PY)
 up: install ## run everything here: PostgreSQL, sandbox, API, worker, a demo account
 	exec $(PY) -m app up
 
+# The tests start hundreds of processes: where nothing compiled is kept, each would compile all of it again.
+test soak: export PYTHONDONTWRITEBYTECODE :=
+
 test: install-dev $(APART:%=install-%) ## run the tests
 	$(PY) -m pytest -m 'not soak' -n 3 --dist worksteal
 
