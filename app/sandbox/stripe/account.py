@@ -48,6 +48,7 @@ class StripeAccount:
 
     def __init__(self, world: World, *, path: Path | None) -> None:
         config, store = world.config, Store()
+        settles_after = config.stripe_settle_seconds
         self._world = world
         self._path = path
         self.books = books = Books(store, world.clock)
@@ -71,23 +72,14 @@ class StripeAccount:
             books, self.customers, self.intents, self.setups, tax_basis_points=config.stripe_tax_basis_points
         )
         self.checkout = Checkout(
-            books,
-            self.intents,
-            self.setups,
-            self.methods,
-            self.paying,
-            settles_after=config.stripe_settle_seconds,
+            books, self.intents, self.setups, self.methods, self.paying, settles_after=settles_after
         )
-        self.refunds = Refunds(
-            books, self.balance, self.methods, self.disputes, settles_after=config.stripe_settle_seconds
-        )
+        self.refunds = Refunds(books, self.balance, self.methods, self.disputes, settles_after=settles_after)
         self.events = Events(books)
         self.portal = PortalSessions(books, self.customers)
         self.base_url = ""
         self._tending: asyncio.Task[None] | None = None
-        self._due = Tending(
-            books, self.sessions, self.checkout, self.refunds, settles_after=config.stripe_settle_seconds
-        )
+        self._due = Tending(books, self.sessions, self.checkout, self.refunds, settles_after=settles_after)
         self._wire = Wire(world, books, tend=self._due.tend)
 
     def routes(self) -> list[Route]:

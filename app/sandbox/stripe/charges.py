@@ -14,6 +14,28 @@ from app.sandbox.stripe.store import Obj
 
 LIST_SPEC: Spec = LIST | {"customer": str, "payment_intent": str, "transfer_group": str}
 _DESCRIPTOR = "HOURGLASS"
+_UNSET = (
+    "application",
+    "application_fee",
+    "application_fee_amount",
+    "balance_transaction",
+    "failure_balance_transaction",
+    "failure_code",
+    "failure_message",
+    "on_behalf_of",
+    "outcome",
+    "receipt_number",
+    "receipt_url",
+    "review",
+    "shipping",
+    "source",
+    "source_transfer",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+    "transfer_data",
+    "transfer_group",
+)
+"""What a new charge has no value for."""
 
 
 class Charges:
@@ -97,13 +119,10 @@ class Charges:
         return {
             "id": new_id("ch"),
             "object": "charge",
+            **dict.fromkeys(_UNSET),
             "amount": amount,
             "amount_captured": amount,
             "amount_refunded": 0,
-            "application": None,
-            "application_fee": None,
-            "application_fee_amount": None,
-            "balance_transaction": None,
             "billing_details": copy.deepcopy(method["billing_details"]),
             "calculated_statement_descriptor": _DESCRIPTOR,
             "captured": True,
@@ -112,32 +131,17 @@ class Charges:
             "customer": intent["customer"],
             "description": intent["description"],
             "disputed": False,
-            "failure_balance_transaction": None,
-            "failure_code": None,
-            "failure_message": None,
             "fraud_details": {},
             "livemode": False,
             "metadata": dict(intent["metadata"]),
-            "on_behalf_of": None,
-            "outcome": None,
             "paid": True,
             "payment_intent": intent["id"],
             "payment_method": method["id"],
             "payment_method_details": _details(method, amount, authenticated=authenticated),
             "radar_options": {},
             "receipt_email": intent["receipt_email"],
-            "receipt_number": None,
-            "receipt_url": None,
             "refunded": False,
-            "review": None,
-            "shipping": None,
-            "source": None,
-            "source_transfer": None,
-            "statement_descriptor": None,
-            "statement_descriptor_suffix": None,
             "status": "succeeded",
-            "transfer_data": None,
-            "transfer_group": None,
         }
 
 
