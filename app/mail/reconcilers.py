@@ -21,6 +21,7 @@ from app.kit.clock import Clock
 from app.kit.db import Database, driver
 from app.kit.ids import AccountId
 from app.kit.leases import bucket_name, bucket_of, fenced
+from app.kit.pruning import prune
 from app.kit.reconcile import Reconciler, Round
 from app.mail import queries
 from app.mail.addresses import Mailbox
@@ -37,7 +38,6 @@ OLDEST = Gauge("hourglass_mail_oldest_seconds", "How long the oldest mail in the
 GIVEN_UP_AFTER = timedelta(days=3)
 KEPT = timedelta(days=90)
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
-_PRUNED_AT_ONCE = 1_000
 _ERROR_MAX = 500
 
 
@@ -63,6 +63,7 @@ def sending(db: Database, clock: Clock, outlet: Outlet, *, sender: Mailbox) -> R
     """Return the reconciler that sends what is in the outbox."""
 
     async def find(this: Round, limit: int) -> list[Due]:
+        """Return the mails that are due."""
         buckets = this.holding.buckets
         async with db.begin_unscoped() as session:
             oldest = await driver(session).fetchval(queries.OLDEST_QUEUED, buckets)
@@ -71,7 +72,10 @@ def sending(db: Database, clock: Clock, outlet: Outlet, *, sender: Mailbox) -> R
         return [Due(AccountId(row["account_id"]), row["id"]) for row in rows]
 
     async def step(this: Round, due: Due) -> str:
+        """Send a mail once: claim it, hand it over, write down what came of it."""
+
         async def claim(session: AsyncSession) -> asyncpg.Record | None:
+            """Claim it, as the one that holds the bucket."""
             await fenced(session, this.holding, [bucket_name(bucket_of(due.account_id))])
             return await _claim(session, due, domain=sender.domain, at=clock.now())
 
@@ -91,14 +95,13 @@ def tidying(db: Database) -> Reconciler:
     """Return the reconciler that forgets what was sent long ago."""
 
     async def find(_this: Round, _limit: int) -> Sequence[str]:
+        """Return the one thing there is to tidy."""
         return ["mails"]
 
     async def step(this: Round, _item: str) -> str:
-        while True:
-            async with db.begin_unscoped() as session:
-                done = await driver(session).execute(queries.PRUNE, this.at - KEPT, _PRUNED_AT_ONCE)
-            if int(done.rpartition(" ")[2]) < _PRUNED_AT_ONCE:
-                return "tidied"
+        """Delete what is old."""
+        await prune(db, queries.PRUNE, this.at - KEPT)
+        return "tidied"
 
     return Reconciler(name="mail.tidying", every_seconds=3600.0, batch=1, find=find, step=step)
 

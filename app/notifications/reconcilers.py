@@ -25,6 +25,7 @@ from app.kit.db import Database, driver
 from app.kit.egress import Egress
 from app.kit.ids import AccountId
 from app.kit.leases import bucket_name, bucket_of, fenced
+from app.kit.pruning import prune
 from app.kit.reconcile import Reconciler, Round
 from app.kit.vault import Vault
 from app.ledger.reconcilers import audit
@@ -46,7 +47,6 @@ PLACES_PER_ENDPOINT: Final = 4
 _FOUND_PER_ENDPOINT: Final = 16
 """How many are found at once for one endpoint: those that wait for a place hide no other endpoint's."""
 _TOLD_AT_ONCE: Final = 500
-_PRUNED_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,16 @@ def telling(db: Database, clock: Clock, *, whose: Whose) -> Reconciler:
     """Return the reconciler that tells events onwards."""
 
     async def find(this: Round, _limit: int) -> list[int]:
+        """Return the buckets in which events wait."""
         async with db.begin_unscoped() as session:
             rows = await driver(session).fetch(feed_queries.FIND_QUEUED, this.holding.buckets)
         return [row["bucket"] for row in rows]
 
     async def step(this: Round, bucket: int) -> str:
+        """Tell what waits in a bucket onwards."""
+
         async def tell(session: AsyncSession) -> int:
+            """Tell some of it, as the one that holds the bucket."""
             await fenced(session, this.holding, [bucket_name(bucket)])
             return await fan_out(session, bucket, whose, limit=_TOLD_AT_ONCE, at=clock.now())
 
@@ -82,6 +86,7 @@ def delivering(db: Database, clock: Clock, egress: Egress, vault: Vault) -> Reco
     """Return the reconciler that sends what is due to customers' endpoints."""
 
     async def find(this: Round, limit: int) -> list[Due]:
+        """Return the deliveries that are due, the one that is latest first."""
         buckets = this.holding.buckets
         async with db.begin_unscoped() as session:
             rows = await driver(session).fetch(queries.FIND_DUE, buckets, this.at, _FOUND_PER_ENDPOINT, limit)
@@ -89,7 +94,10 @@ def delivering(db: Database, clock: Clock, egress: Egress, vault: Vault) -> Reco
         return [Due(AccountId(row["account_id"]), row["id"], row["endpoint_id"]) for row in rows]
 
     async def step(this: Round, due: Due) -> str:
+        """Try a delivery once: claim it, send it, write down what came of it."""
+
         async def claim(session: AsyncSession) -> tries.Message | None:
+            """Claim it, as the one that holds the bucket."""
             await fenced(session, this.holding, [bucket_name(bucket_of(due.account_id))])
             return await tries.claim(session, due.account_id, due.delivery_id, vault, at=clock.now())
 
@@ -113,17 +121,15 @@ def delivering(db: Database, clock: Clock, egress: Egress, vault: Vault) -> Reco
 
 
 def tidying(db: Database) -> Reconciler:
-    """Return the reconciler that forgets what ended long ago, some at a time so that no lock lasts."""
+    """Return the reconciler that forgets what ended long ago."""
 
     async def find(_this: Round, _limit: int) -> Sequence[str]:
+        """Return the one thing there is to tidy."""
         return ["deliveries"]
 
     async def step(this: Round, _item: str) -> str:
-        pruned = _PRUNED_AT_ONCE
-        while pruned == _PRUNED_AT_ONCE:
-            async with db.begin_unscoped() as session:
-                done = await driver(session).execute(queries.PRUNE_DELIVERIES, this.at - KEPT, _PRUNED_AT_ONCE)
-            pruned = int(done.rpartition(" ")[2])
+        """Delete what ended long ago, a batch at a time, then the endpoints that are left without."""
+        await prune(db, queries.PRUNE_DELIVERIES, this.at - KEPT)
         async with db.begin_unscoped() as session:
             await driver(session).execute(queries.PRUNE_ENDPOINTS)
         return "tidied"

@@ -10,12 +10,12 @@ from app.web.admitting import Proof
 from app.web.answering import answer
 from app.web.browsing import Site
 from app.web.etags import check_match, etag
-from app.web.idempotency import IDEMPOTENT, Answer, idempotency_key, prune_idempotency_keys, replay_or_run
+from app.web.idempotency import IDEMPOTENT, Answer, idempotency_key, replay_or_run
 from app.web.installing import install, new_router
 from app.web.limiting import Limiter
 from app.web.metrics import RequestMetrics
 from app.web.middleware import Bounds
-from app.web.paging import Cursors, ListAnswer, Page, Position, list_answer
+from app.web.paging import Cursors, ListAnswer, Page, Position, list_answer, moment_in
 from app.web.principal import SCOPES, AppState, Principal, SignedIn
 from app.web.problems import responses_for
 from app.web.work import Work, calling, consulting, visiting_person, working
@@ -45,8 +45,8 @@ __all__ = [
     "idempotency_key",
     "install",
     "list_answer",
+    "moment_in",
     "new_router",
-    "prune_idempotency_keys",
     "replay_or_run",
     "responses_for",
     "visiting_person",

@@ -11,13 +11,12 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import asyncpg
 from fastapi import Request, Response
 from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.db import driver
 from app.web.acts import changed_nothing, name_made
@@ -43,10 +42,11 @@ _STORE = """
     UPDATE idempotency_keys SET status = $4, body = $5, headers = $6
     WHERE account_id = $1 AND route = $2 AND key = $3
 """
-_PRUNE = """
+PRUNE: Final = """
     DELETE FROM idempotency_keys WHERE (account_id, route, key) IN (
         SELECT account_id, route, key FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2)
 """
+"""For the worker: forgets keys that were made before a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +107,6 @@ def idempotency_key(request: Request) -> str:
 
 def _json(model: BaseModel) -> str:
     return model.model_dump_json()
-
-
-async def prune_idempotency_keys(session: AsyncSession, *, at: datetime, limit: int = 1000) -> int:
-    """Forget keys older than 24 hours, at most so many; return how many. For the worker."""
-    done = await driver(session).execute(_PRUNE, at - KEPT, limit)
-    return int(done.rpartition(" ")[2])
 
 
 async def fingerprint(request: Request) -> bytes:

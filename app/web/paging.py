@@ -95,6 +95,11 @@ class Cursors:
         return hmac.digest(self._key, signed, "sha256")[:_MAC_BYTES]
 
 
+def moment_in(position: Position | None) -> tuple[datetime, str] | None:
+    """Return what a page of a list by time starts after: a moment and an id, sealed as ISO text and the id."""
+    return None if position is None else (datetime.fromisoformat(str(position[0])), str(position[1]))
+
+
 def list_answer(
     rows: Sequence[Row],
     page: Page,

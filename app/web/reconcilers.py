@@ -8,22 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.kit.db import Database
+from app.kit.pruning import prune
 from app.kit.reconcile import Reconciler, Round
-from app.web.idempotency import prune_idempotency_keys
-
-_BATCH = 1_000
+from app.web.idempotency import KEPT, PRUNE
 
 
 def pruning(db: Database) -> Reconciler:
-    """Return the reconciler that forgets old idempotency keys, some at a time so that no lock lasts."""
+    """Return the reconciler that forgets old idempotency keys."""
 
     async def find(_this: Round, _limit: int) -> Sequence[str]:
+        """Return the one table."""
         return ["idempotency_keys"]
 
     async def step(this: Round, _item: str) -> str:
-        while True:
-            async with db.begin_unscoped() as session:
-                if await prune_idempotency_keys(session, at=this.at, limit=_BATCH) < _BATCH:
-                    return "pruned"
+        """Delete what is old, a batch at a time."""
+        await prune(db, PRUNE, this.at - KEPT)
+        return "pruned"
 
     return Reconciler(name="web.pruning", every_seconds=600, batch=1, find=find, step=step)

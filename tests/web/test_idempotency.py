@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from app.kit.clock import SystemClock
-from app.web import prune_idempotency_keys
+from app.kit.pruning import prune
+from app.web.idempotency import KEPT, PRUNE
 
 
 def _post(client, name="x", *, key="k1", path="/v1/things", **headers):
@@ -98,12 +99,10 @@ async def test_an_ill_formed_key_is_refused(db_client, key):
 async def test_a_key_is_kept_for_a_day_and_then_free_again(db_client, db_state, worker_db):
     await _post(db_client)
     now = SystemClock().now()
-    async with worker_db.begin_unscoped() as session:
-        await prune_idempotency_keys(session, at=now + timedelta(hours=23))
+    await prune(worker_db, PRUNE, now + timedelta(hours=23) - KEPT)
     await _post(db_client)
     assert db_state.effects == ["x"]
-    async with worker_db.begin_unscoped() as session:
-        assert await prune_idempotency_keys(session, at=now + timedelta(hours=25)) >= 1
+    assert await prune(worker_db, PRUNE, now + timedelta(hours=25) - KEPT) >= 1
     assert (await _post(db_client, "y")).status_code == 201
 
 

@@ -8,34 +8,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
-from app.kit.db import Database, driver
+from app.kit.db import Database
+from app.kit.pruning import prune
 from app.kit.reconcile import Reconciler, Round
 from app.tenancy.people import queries
 
 KEPT: Final = timedelta(days=30)
-_BATCH: Final = 1_000
 _STATEMENTS: Final = {"sign_ins": queries.PRUNE_SIGN_INS, "sessions": queries.PRUNE_SESSIONS}
 
 
 def pruning(db: Database) -> Reconciler:
-    """Return the reconciler that forgets old sign-ins and sessions, some at a time so that no lock lasts."""
+    """Return the reconciler that forgets old sign-ins and sessions."""
 
     async def find(_this: Round, _limit: int) -> Sequence[str]:
+        """Return the tables."""
         return list(_STATEMENTS)
 
     async def step(this: Round, table: str) -> str:
+        """Delete what is old in one table."""
         before = this.at - KEPT if table == "sessions" else this.at
-        while await _pruned(db, table, before) == _BATCH:
-            pass
+        await prune(db, _STATEMENTS[table], before)
         return "pruned"
 
     return Reconciler(name="tenancy.pruning", every_seconds=600, batch=len(_STATEMENTS), find=find, step=step)
-
-
-async def _pruned(db: Database, table: str, before: datetime) -> int:
-    async with db.begin_unscoped() as session:
-        done = await driver(session).execute(_STATEMENTS[table], before, _BATCH)
-    return int(done.rpartition(" ")[2])
