@@ -2,7 +2,7 @@
 
 Promised: per account, entries carry a gapless ``seq`` and each the hash of the one before, so that ``verify`` finds a
 changed, deleted or inserted row; the worker looks too, and remembers how it was. Every room that changes something for
-a customer says so by ``write``; what a request changed and no room told is told at the edge, by ``witness``.
+a customer says so by ``write``, or ``note`` in a request; what a request changed and no room told is told at the edge, by ``witness``.
 
 Tables: audit_heads, audit_entries, audit_checks.
 """
@@ -11,7 +11,7 @@ from app.audit.checking import every_chain
 from app.audit.entries import OPERATOR, SYSTEM, Entry, changes
 from app.audit.verifying import Place, Verified, verify
 from app.audit.witnessing import witness
-from app.audit.writing import write, written
+from app.audit.writing import note, write, written
 
 __all__ = [
     "OPERATOR",
@@ -21,6 +21,7 @@ __all__ = [
     "Verified",
     "changes",
     "every_chain",
+    "note",
     "verify",
     "witness",
     "write",

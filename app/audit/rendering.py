@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from app.audit.entries import canonical, stamp
 from app.audit.models import EntryRow
+from app.audit.queries import COLUMNS
 from app.audit.schemas import AuditEntry
 
-_NAMES: Final = ("account_id", "id", "at", "actor", "user_id", "action", "target", "team_id", "request_id", "address")
+_NAMES: Final = tuple(COLUMNS.split(", "))
 """What an entry's hash is made of, as its line names it, in the order of the hash; the details come last."""
 
 

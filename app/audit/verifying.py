@@ -23,7 +23,7 @@ from app.kit.db import driver
 
 _ROWS_MAX: Final = 250
 """Hashed at a stretch: a few milliseconds, in which nobody else is served."""
-_HASHED: Final = queries.COLUMNS.count(",") + 1
+_HASHED: Final = len(queries.COLUMNS.split(", "))
 
 Trouble = Literal["changed", "missing", "beyond_the_end", "not_as_kept"]
 """A hash that is not its row's; a row that is not there; rows after the head; another history than the one that was kept."""
@@ -134,12 +134,22 @@ class _End:
     checked_at: datetime | None
 
     def check_begin(self, place: Place) -> None:
+        """Pass when a walk can begin at a place.
+
+        Raises:
+            ChainBrokenError: the chain ends before it, or has rows before its first.
+        """
         if place.seq > self.seq:
             raise ChainBrokenError(self.seq + 1, "missing")
         if self.first < 1:
             raise ChainBrokenError(self.first, "beyond_the_end")
 
     def check_reached(self, place: Place, until: int) -> None:
+        """Pass when a walk that was to go up to an entry got there, and the end is as head, rows and check say.
+
+        Raises:
+            ChainBrokenError: it did not, or it is not.
+        """
         if place.seq < until:
             raise ChainBrokenError(place.seq + 1, "missing")
         if until < self.seq:

@@ -7,9 +7,9 @@ transaction waits for anything else while it holds one, and none can close a cir
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,6 +18,7 @@ from app.audit.queries import APPEND
 from app.kit.db import before_commit, driver
 from app.kit.ids import AuditId
 from app.kit.leases import bucket_of
+from app.web import Work
 from app.web.origin import Origin, find_origin
 
 _PENDING: Final = "hourglass.audit"
@@ -34,6 +35,14 @@ async def write(session: AsyncSession, *entries: Entry) -> None:
         noted = session.info[_PENDING] = []
         before_commit(session, _append)
     noted.extend(entries)
+
+
+async def note(
+    work: Work, action: str, target: str, *, team_id: str | None = None, details: Mapping[str, Any] | None = None
+) -> None:
+    """Let what a request has done to one thing be told in the audit of its account, as ``write`` does."""
+    entry = Entry(work.account_id, action, target, work.at, team_id=team_id, details=details or {})
+    await write(work.session, entry)
 
 
 def written(session: AsyncSession) -> Sequence[Entry]:

@@ -15,9 +15,9 @@ from fastapi import FastAPI, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.ids import AccountId
+from app.web.browsing import SAFE_METHODS
 from app.web.reading import JsonRequest
 
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _NOTHING: Final = "hourglass.changed_nothing"
 _MADE: Final = "hourglass.made"
 
@@ -61,7 +61,7 @@ def keep_witness(app: FastAPI, witness: Witness) -> None:
 async def bear_witness(request: Request, session: AsyncSession, *, account_id: AccountId, at: datetime) -> None:
     """Tell the application's witness, if it has one, of what a request is about to commit."""
     witness = cast("Witness | None", getattr(request.scope["app"].state, "witness", None))
-    if witness is None or request.method in _SAFE or _NOTHING in session.info:
+    if witness is None or request.method in SAFE_METHODS or _NOTHING in session.info:
         return
     route = request.scope["route"]
     act = Act(

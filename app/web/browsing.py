@@ -18,7 +18,9 @@ from app.web.errors import CsrfFailed
 SESSION = "hourglass"
 """The name of the session's cookie, ``__Host-hourglass`` over https."""
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods of requests that change nothing."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -63,7 +65,7 @@ class Site:
         Raises:
             CsrfFailed: another page's request, or one of which nobody says where it comes from.
         """
-        if scope["method"] in _SAFE:
+        if scope["method"] in SAFE_METHODS:
             return
         given = _values(scope, b"x-csrf-token")
         if len(given) != 1 or not hmac.compare_digest(given[0], token.encode()):

@@ -59,13 +59,12 @@ async def create(body: WebhookCreate, work: Working, request: Request) -> Respon
     check_url(request, body.url)
 
     async def run() -> Answer:
+        """Write the webhook, and tell of it."""
         terms = configuring.Terms(body.url, body.description, body.types, work.principal.actor)
         vault = notification_state(request).vault
         made = await configuring.create(work.session, terms, account_id=work.account_id, vault=vault, at=work.at)
         details = audit.changes({}, _audited(made.row))
-        await audit.write(
-            work.session, audit.Entry(work.account_id, "webhook.created", made.row.id, work.at, details=details)
-        )
+        await audit.note(work, "webhook.created", made.row.id, details=details)
         return _made(made, {"Location": f"/v1/webhooks/{made.row.id}"})
 
     return await replay_or_run(work, request, status=201, run=run)
@@ -121,7 +120,7 @@ async def update(webhook_id: str, body: WebhookUpdate, work: Working, request: R
         turn = configuring.enable if body.enabled else configuring.disable
         row = await turn(work.session, row, at=work.at)
     details = audit.changes(before, _audited(row))
-    await audit.write(work.session, audit.Entry(work.account_id, "webhook.updated", row.id, work.at, details=details))
+    await audit.note(work, "webhook.updated", row.id, details=details)
     return _shown(row)
 
 
@@ -146,6 +145,7 @@ async def rotate_secret(webhook_id: str, body: SecretRotation, work: Working, re
     row = await _locked(webhook_id, work)
 
     async def run() -> Answer:
+        """Write another secret."""
         overlap, vault = timedelta(seconds=body.overlap_seconds), notification_state(request).vault
         return _made(await configuring.rotate(work.session, row, overlap=overlap, vault=vault, at=work.at), {})
 
@@ -164,6 +164,7 @@ async def test(webhook_id: str, work: Working, request: Request) -> Response:
     row = await _locked(webhook_id, work)
 
     async def run() -> Answer:
+        """Write the test and its delivery."""
         sent = await ping(work.session, row, actor=work.principal.actor, at=work.at)
         return Answer(WebhookDelivery.of(sent), {"Location": f"/v1/webhooks/{row.id}/deliveries/{sent.id}"})
 

@@ -40,10 +40,7 @@ async def update(body: AccountUpdate, work: AdminWork, request: Request) -> Resp
     changed = audit.changes({"name": row.name}, {"name": body.name})
     row.name = body.name
     await work.session.flush()
-    entry = audit.Entry(
-        account_id=work.account_id, action="account.updated", target=work.account_id, at=work.at, details=changed
-    )
-    await audit.write(work.session, entry)
+    await audit.note(work, "account.updated", work.account_id, details=changed)
     return _shown(row, work)
 
 

@@ -69,16 +69,10 @@ async def accept(
     row = await _join(session, person, invitation, member, at=at)
     invitation.accepted_at, invitation.accepted_by = at, person.person_id
     await session.flush()
-    removed: list[str] = []
-    if invitation.invited_by == OPERATOR and invitation.role == row.role == "owner":
-        removed = await _take_the_place(session, invitation.email, row, at=at)
-    teams = [
-        team_id
-        for place in invitation.teams
-        if await _join_team(session, team_id := TeamId(place["team_id"]), row, role=place["role"], at=at)
-    ]
+    removed = await _take_the_place(session, invitation, row, at=at)
+    teams = await _join_teams(session, invitation, row, at=at)
     await audit.write(session, _entry(invitation, row, joins=joins, teams=teams, at=at))
-    return Accepted(account, row, tuple(removed))
+    return Accepted(account, row, removed)
 
 
 async def _check_open(session: AsyncSession, row: InvitationRow, *, hashed: bytes, at: datetime) -> None:
@@ -103,16 +97,31 @@ async def _join(
     return member
 
 
-async def _take_the_place(session: AsyncSession, email: str, member: UserRow, *, at: datetime) -> list[str]:
+async def _take_the_place(
+    session: AsyncSession, invitation: InvitationRow, member: UserRow, *, at: datetime
+) -> tuple[str, ...]:
     """Remove who stands for this person since the operator opened the account for it: nobody can sign in as that one."""
-    account_id, removed = AccountId(member.account_id), []
-    for other in await list_with_address(session, email, account_id=account_id):
+    if invitation.invited_by != OPERATOR or not (invitation.role == member.role == "owner"):
+        return ()
+    account_id, removed = AccountId(member.account_id), list[str]()
+    for other in await list_with_address(session, invitation.email, account_id=account_id):
         if other.id != member.id:
             ended = await remove(session, other, at=at)
             details = {"before": {"role": other.role}, **ended.told}
             await audit.write(session, audit.Entry(account_id, "member.removed", other.id, at, details=details))
             removed.append(other.id)
-    return removed
+    return tuple(removed)
+
+
+async def _join_teams(
+    session: AsyncSession, invitation: InvitationRow, member: UserRow, *, at: datetime
+) -> list[TeamId]:
+    """Put the person into the teams that it was asked into; return those that it has joined."""
+    return [
+        team_id
+        for place in invitation.teams
+        if await _join_team(session, team_id := TeamId(place["team_id"]), member, role=place["role"], at=at)
+    ]
 
 
 async def _join_team(session: AsyncSession, team_id: TeamId, member: UserRow, *, role: str, at: datetime) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from fastapi import Depends, Query, Request, Response
 
@@ -33,6 +32,7 @@ from app.web import (
     Work,
     answer,
     list_answer,
+    moment_in,
     new_router,
     replay_or_run,
     responses_for,
@@ -71,8 +71,10 @@ async def create(body: InvitationCreate, work: Writing, request: Request) -> Res
     require_role_change(work.principal, was=None, becomes=body.role)
 
     async def run() -> Answer:
+        """Write the invitation with its mail."""
         row = await invite(work.session, Sender.of(work), body.wish(), _post(request))
-        await _tell(work, row, "created", {"after": {"email": row.email, "role": row.role, "teams": row.teams}})
+        after = {"email": row.email, "role": row.role, "teams": row.teams}
+        await audit.note(work, "invitation.created", row.id, details={"after": after})
         return Answer(Invitation.of(row, at=work.at), {"Location": f"/v1/invitations/{row.id}"})
 
     return await replay_or_run(work, request, status=201, run=run)
@@ -87,11 +89,10 @@ async def create(body: InvitationCreate, work: Writing, request: Request) -> Res
 async def list_all(page: Annotated[InvitationPage, Query()], work: Writing) -> Response:
     """Return the account's invitations, newest first, those that are over included."""
     _require_inviter(work)
-    after = work.after(page)
     rows = await queries.page_of_invitations(
         work.session,
         account_id=work.account_id,
-        before=None if after is None else (datetime.fromisoformat(str(after[0])), str(after[1])),
+        before=moment_in(work.after(page)),
         limit=page.limit + 1,
     )
     return answer(
@@ -128,10 +129,11 @@ async def resend(invitation_id: str, work: Writing, request: Request) -> Respons
     """Send an invitation again, for another seven days. What was sent before opens no longer."""
 
     async def run() -> Invitation:
+        """Write another mail with another token."""
         row = await _held(invitation_id, work)
         require_role_change(work.principal, was=None, becomes=Invitation.of(row, at=work.at).role)
         await send_again(work.session, Sender.of(work), row, _post(request))
-        await _tell(work, row, "resent", {"times_sent": row.times_sent})
+        await audit.note(work, "invitation.resent", row.id, details={"times_sent": row.times_sent})
         return Invitation.of(row, at=work.at)
 
     return await replay_or_run(work, request, status=200, run=run)
@@ -150,7 +152,7 @@ async def delete(invitation_id: str, work: Writing) -> Response:
         changed_nothing(work.session)
     else:
         await revoke(work.session, row, at=work.at)
-        await _tell(work, row, "revoked", {})
+        await audit.note(work, "invitation.revoked", row.id)
     return answer(Invitation.of(row, at=work.at))
 
 
@@ -168,10 +170,3 @@ def _post(request: Request) -> Post:
     if state.sessions is None:
         raise Unavailable("Nobody can sign in here, so nobody could accept an invitation.")
     return Post.by(state.authenticator.pepper, state.sessions.site.url)
-
-
-async def _tell(work: Work, row: InvitationRow, deed: str, details: dict[str, Any]) -> None:
-    entry = audit.Entry(
-        account_id=work.account_id, action=f"invitation.{deed}", target=row.id, at=work.at, details=details
-    )
-    await audit.write(work.session, entry)

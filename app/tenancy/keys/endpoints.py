@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Query, Request, Response
@@ -27,6 +26,7 @@ from app.web import (
     answer,
     check_match,
     list_answer,
+    moment_in,
     new_router,
     replay_or_run,
     responses_for,
@@ -57,12 +57,15 @@ async def create(body: ApiKeyCreate, work: KeysWork, request: Request) -> Respon
     """Make an API key. Its secret is shown once: a repeated request answers the same key with `secret: null`."""
 
     async def run() -> Answer:
+        """Make the key, as far as the caller may give its terms away."""
         await granting.hold_maker(work.session, work.principal)
         terms = await _granted(body, work)
         await granting.require_room(work.session, account_id=work.account_id, at=work.at)
         pepper = _authenticator(request).pepper
         made = await create_key(work.session, terms, account_id=work.account_id, pepper=pepper, at=work.at)
-        await _tell(work, made.row, "created", {"after": _told(made.row)})
+        await audit.note(
+            work, "api_key.created", made.row.id, team_id=made.row.team_id, details={"after": _told(made.row)}
+        )
         return _made(made)
 
     return await replay_or_run(work, request, status=201, run=run)
@@ -76,11 +79,10 @@ async def create(body: ApiKeyCreate, work: KeysWork, request: Request) -> Respon
 )
 async def list_all(page: Annotated[KeyPage, Query()], work: KeysWork) -> Response:
     """Return the keys that the caller sees, newest first, those out of force included."""
-    after = work.after(page)
     rows = await queries.list_keys(
         work.session,
         work.principal,
-        before=None if after is None else (datetime.fromisoformat(str(after[0])), str(after[1])),
+        before=moment_in(work.after(page)),
         limit=page.limit + 1,
         team_id=None if page.team_id is None else known_team_id(page.team_id),
     )
@@ -114,7 +116,8 @@ async def update(key_id: str, body: ApiKeyUpdate, work: KeysWork, request: Reque
     check_match(request, key_etag(row))
     before = _told(row)
     await change_key(work.session, row, changes)
-    await _tell(work, row, "updated", audit.changes(before, _told(row)))
+    details = audit.changes(before, _told(row))
+    await audit.note(work, "api_key.updated", row.id, team_id=row.team_id, details=details)
     _forget(work, request, row.id)
     return _shown(row)
 
@@ -129,7 +132,7 @@ async def revoke(key_id: str, work: KeysWork, request: Request) -> Response:
         changed_nothing(work.session)
     else:
         await revoke_key(work.session, ApiKeyId(row.id), account_id=work.account_id, at=work.at)
-        await _tell(work, row, "revoked", {})
+        await audit.note(work, "api_key.revoked", row.id, team_id=row.team_id)
     _forget(work, request, row.id)
     return answer(ApiKey.of(row))
 
@@ -145,6 +148,7 @@ async def rotate(key_id: str, body: ApiKeyRotate, work: KeysWork, request: Reque
     """Make a successor with the same terms, which is the caller's; the old key stays in force for the overlap."""
 
     async def run() -> Answer:
+        """Make the successor, and let the old key end."""
         await granting.hold_maker(work.session, work.principal)
         await granting.hold_team_of(work.session, await _changeable(key_id, work))
         old = await _held(key_id, work)
@@ -157,7 +161,8 @@ async def rotate(key_id: str, body: ApiKeyRotate, work: KeysWork, request: Reque
             pepper=_authenticator(request).pepper,
             at=work.at,
         )
-        await _tell(work, old, "rotated", {"successor": made.row.id, "overlap_seconds": body.overlap_seconds})
+        details = {"successor": made.row.id, "overlap_seconds": body.overlap_seconds}
+        await audit.note(work, "api_key.rotated", old.id, team_id=old.team_id, details=details)
         _forget(work, request, old.id)
         return _made(made)
 
@@ -219,18 +224,6 @@ def _told(row: ApiKeyRow) -> dict[str, Any]:
     """Return a key's terms as the audit tells them."""
     names = ("name", "scopes", "mode", "allowed_ips", "expires_at", "team_id", "spend_limit", "limit_reset")
     return {name: getattr(row, name) for name in names}
-
-
-async def _tell(work: Work, row: ApiKeyRow, deed: str, details: dict[str, Any]) -> None:
-    entry = audit.Entry(
-        account_id=work.account_id,
-        action=f"api_key.{deed}",
-        target=row.id,
-        at=work.at,
-        team_id=row.team_id,
-        details=details,
-    )
-    await audit.write(work.session, entry)
 
 
 def _forget(work: Work, request: Request, key_id: str) -> None:

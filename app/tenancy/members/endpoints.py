@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
 
 from app import audit
 from app.kit.errors import NotFound
-from app.kit.ids import TeamId, UserId
+from app.kit.ids import TeamId
 from app.tenancy.errors import LastOwner
 from app.tenancy.forgetting import forget_keys, forget_person
 from app.tenancy.members import queries
@@ -18,7 +17,18 @@ from app.tenancy.members.schemas import Member, MemberUpdate, member_etag
 from app.tenancy.models import UserRow
 from app.tenancy.teams import known_user_id
 from app.tenancy.teams.queries import teams_of
-from app.web import ListAnswer, Page, Work, answer, check_match, list_answer, new_router, responses_for, working
+from app.web import (
+    ListAnswer,
+    Page,
+    Work,
+    answer,
+    check_match,
+    list_answer,
+    moment_in,
+    new_router,
+    responses_for,
+    working,
+)
 from app.web.acts import changed_nothing
 from app.web.errors import EtagMismatch, Forbidden, InvalidCursor
 
@@ -34,12 +44,11 @@ class MemberPage(Page):
 @router.get("", response_model=ListAnswer[Member], operation_id="list_members", responses=responses_for(InvalidCursor))
 async def list_all(page: Annotated[MemberPage, Query()], work: Reading) -> Response:
     """Return the people of the account, the one that joined last first. A team's key sees those of its team."""
-    after = work.after(page)
     rows = await queries.page_of_members(
         work.session,
         account_id=work.account_id,
         teams=_seen_teams(work),
-        before=None if after is None else (datetime.fromisoformat(str(after[0])), str(after[1])),
+        before=moment_in(work.after(page)),
         limit=page.limit + 1,
     )
     teams = await teams_of(work.session, [row.id for row in rows], account_id=work.account_id)
@@ -77,7 +86,7 @@ async def update(user_id: str, body: MemberUpdate, work: Writing, request: Reque
     if before == row.role:
         changed_nothing(work.session)
     else:
-        await tell(work, row, "updated", audit.changes({"role": before}, {"role": row.role}))
+        await audit.note(work, "member.updated", row.id, details=audit.changes({"role": before}, {"role": row.role}))
     forget_person(work, request, row.id)
     return await _shown(row, work)
 
@@ -109,17 +118,9 @@ async def end_membership(row: UserRow, work: Work, request: Request) -> None:
         changed_nothing(work.session)
     else:
         ended = await remove(work.session, row, at=work.at)
-        await tell(work, row, "removed", {"before": {"role": row.role}, **ended.told})
+        await audit.note(work, "member.removed", row.id, details={"before": {"role": row.role}, **ended.told})
         forget_keys(work, request, ended.keys)
     forget_person(work, request, row.id)
-
-
-async def tell(work: Work, row: UserRow, deed: str, details: dict[str, Any]) -> None:
-    """Write what became of a membership into the audit."""
-    entry = audit.Entry(
-        account_id=work.account_id, action=f"member.{deed}", target=UserId(row.id), at=work.at, details=details
-    )
-    await audit.write(work.session, entry)
 
 
 def _seen_teams(work: Work) -> frozenset[TeamId] | None:

@@ -12,7 +12,7 @@ from app.tenancy.acting import acting
 from app.tenancy.errors import LastOwner, UnknownReference
 from app.tenancy.forgetting import forget_person
 from app.tenancy.members.changing import change_role, hold_member, role_of
-from app.tenancy.members.endpoints import end_membership, tell
+from app.tenancy.members.endpoints import end_membership
 from app.tenancy.members.queries import lock_member
 from app.tenancy.members.schemas import Member, Transfer
 from app.tenancy.models import UserRow
@@ -70,5 +70,5 @@ async def _make(row: UserRow, role: Role, work: Work, request: Request) -> None:
     before = role_of(row)
     await change_role(work.session, row, role, at=work.at)
     if before != role:
-        await tell(work, row, "updated", audit.changes({"role": before}, {"role": role}))
+        await audit.note(work, "member.updated", row.id, details=audit.changes({"role": before}, {"role": role}))
     forget_person(work, request, row.id)

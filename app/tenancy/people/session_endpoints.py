@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, Query, Request, Response
@@ -14,7 +13,7 @@ from app.tenancy.people.errors import SessionChanged
 from app.tenancy.people.schemas import Browser, Membership, SessionChoice, SessionOut, SessionPage
 from app.tenancy.people.sessions import Sessions
 from app.tenancy.people.telling import tell
-from app.web import ListAnswer, SignedIn, answer, list_answer, new_router, responses_for, visiting_person
+from app.web import ListAnswer, SignedIn, answer, list_answer, moment_in, new_router, responses_for, visiting_person
 from app.web.admitting import drop_session, set_session
 from app.web.browsing import SESSION
 from app.web.errors import InvalidCursor, Unauthorized
@@ -66,8 +65,7 @@ async def list_all(page: Annotated[SessionPage, Query()], person: Visiting, requ
     """Return the browsers in which the person is signed in, newest first."""
     state = state_of(request)
     at, owner = state.clock.now(), AccountId(person.person_id)  # cursors are a person's here, whatever account it chose
-    after = state.cursors.open(page, account_id=owner, at=at)
-    before = None if after is None else (datetime.fromisoformat(str(after[0])), str(after[1]))
+    before = moment_in(state.cursors.open(page, account_id=owner, at=at))
     rows = await _sessions(request).list_live(person.person_id, at=at, before=before, limit=page.limit + 1)
     return answer(
         list_answer(

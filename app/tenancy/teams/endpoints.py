@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
@@ -26,6 +25,7 @@ from app.web import (
     answer,
     check_match,
     list_answer,
+    moment_in,
     new_router,
     replay_or_run,
     responses_for,
@@ -51,10 +51,11 @@ async def create(body: TeamCreate, work: Writing, request: Request) -> Response:
     require_administrator(work.principal)
 
     async def run() -> Answer:
+        """Write the team."""
         row = await add_team(
             work.session, account_id=work.account_id, name=body.name, time_zone=body.time_zone, at=work.at
         )
-        await _tell(work, row, "created", {"after": _told(row)})
+        await audit.note(work, "team.created", row.id, team_id=row.id, details={"after": _told(row)})
         return Answer(TeamOut.of(row), {"Location": f"/v1/teams/{row.id}", "ETag": team_etag(row)})
 
     return await replay_or_run(work, request, status=201, run=run)
@@ -63,11 +64,10 @@ async def create(body: TeamCreate, work: Writing, request: Request) -> Response:
 @router.get("", response_model=ListAnswer[TeamOut], operation_id="list_teams", responses=responses_for(InvalidCursor))
 async def list_all(page: Annotated[TeamPage, Query()], work: Reading) -> Response:
     """Return the teams that the caller sees, newest first."""
-    after = work.after(page)
     rows = await queries.page_of_teams(
         work.session,
         work.principal,
-        before=None if after is None else (datetime.fromisoformat(str(after[0])), str(after[1])),
+        before=moment_in(work.after(page)),
         limit=page.limit + 1,
         only_active=not page.archived,
     )
@@ -95,7 +95,7 @@ async def update(team_id: str, body: TeamUpdate, work: Writing, request: Request
     row = await _held(team_id, work, request)
     before = _told(row)
     await change_team(work.session, row, {name: getattr(body, name) for name in body.model_fields_set})
-    await _tell(work, row, "updated", audit.changes(before, _told(row)))
+    await audit.note(work, "team.updated", row.id, team_id=row.id, details=audit.changes(before, _told(row)))
     return _shown(row)
 
 
@@ -117,7 +117,7 @@ async def archive(team_id: str, work: Writing, request: Request) -> Response:
         row.archived_at = work.at
         await work.session.flush()
         keys = await revoke_keys_of_team(work.session, row.id, account_id=work.account_id, at=work.at)
-        await _tell(work, row, "archived", {"keys_revoked": keys})
+        await audit.note(work, "team.archived", row.id, team_id=row.id, details={"keys_revoked": keys})
         forget_keys(work, request, keys)
     return _shown(row)
 
@@ -149,15 +149,3 @@ def _shown(row: TeamRow) -> Response:
 def _told(row: TeamRow) -> dict[str, Any]:
     """Return a team as the audit tells it."""
     return {"name": row.name, "time_zone": row.time_zone}
-
-
-async def _tell(work: Work, row: TeamRow, deed: str, details: dict[str, Any]) -> None:
-    entry = audit.Entry(
-        account_id=work.account_id,
-        action=f"team.{deed}",
-        target=row.id,
-        at=work.at,
-        team_id=row.id,
-        details=details,
-    )
-    await audit.write(work.session, entry)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
 
@@ -28,6 +27,7 @@ from app.web import (
     Work,
     answer,
     list_answer,
+    moment_in,
     new_router,
     responses_for,
     visiting_person,
@@ -59,7 +59,7 @@ async def list_all(team_id: str, page: Annotated[Page, Query()], work: Reading) 
         work.session,
         known,
         account_id=work.account_id,
-        before=None if after is None else (datetime.fromisoformat(str(after[0])), str(after[1])),
+        before=moment_in(after),
         limit=page.limit + 1,
     )
     return answer(
@@ -99,8 +99,9 @@ async def put(team_id: str, user_id: str, body: TeamMemberPut, work: Writing, re
     if was == body.role:
         changed_nothing(work.session)
     else:
-        deed = "added" if was is None else "updated"
-        await _tell(work, known, person, deed, audit.changes({"role": was}, {"role": body.role}))
+        action = "team_member.added" if was is None else "team_member.updated"
+        details = audit.changes({"role": was}, {"role": body.role})
+        await audit.note(work, action, person, team_id=known, details=details)
         forget_person(work, request, person)
     return answer(TeamMemberOut.of(*membership))
 
@@ -141,7 +142,8 @@ async def _taken_out(team: TeamRow, member: Membership, work: Work, request: Req
     known, person = TeamId(team.id), UserId(member[0].user_id)
     await drop_member(work.session, team, person)
     keys = await revoke_keys_in_team(work.session, known, person, account_id=work.account_id, at=work.at)
-    await _tell(work, known, person, "removed", {"before": {"role": member[0].role}, "keys_revoked": keys})
+    details = {"before": {"role": member[0].role}, "keys_revoked": keys}
+    await audit.note(work, "team_member.removed", person, team_id=known, details=details)
     forget_keys(work, request, keys)
     forget_person(work, request, person)
     return answer(TeamMemberOut.of(*member))
@@ -151,15 +153,3 @@ def _found(membership: Membership | None) -> Membership:
     if membership is None:
         raise NotFound("There is no such member.")
     return membership
-
-
-async def _tell(work: Work, team_id: TeamId, user_id: UserId, deed: str, details: dict[str, Any]) -> None:
-    entry = audit.Entry(
-        account_id=work.account_id,
-        action=f"team_member.{deed}",
-        target=user_id,
-        at=work.at,
-        team_id=team_id,
-        details=details,
-    )
-    await audit.write(work.session, entry)
