@@ -293,6 +293,23 @@ async def test_a_key_of_another_account_ends_a_stream(office, client, account):
             await listener.ended.wait()
 
 
+class Away(dict):
+    """Callers that can't be looked up: their database is away."""
+
+    def __contains__(self, secret):
+        raise ConnectionResetError
+
+
+async def test_a_stream_ends_in_good_order_when_the_database_goes_away(office, client, account):
+    listener = Stream(office, client)
+    await asyncio.sleep(0.05)
+    office.state.callers = Away()
+    async with asyncio.timeout(5):
+        await listener.ended.wait()
+    assert listener.status == 200
+    assert listener.task.exception() is None
+
+
 async def test_a_stream_of_a_person_is_a_stream_too(office, account):
     async with office.person(account, UserId.new(), role="viewer") as person:
         listener = Stream(office, person)

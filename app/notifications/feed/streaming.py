@@ -56,8 +56,11 @@ async def _told_as_it_comes(state: AppState, listener: Listener, *, after: int) 
     ends = time.monotonic() + LIFE_SECONDS
     quiet_since = time.monotonic()
     yield "retry: 2000\n\n"
-    while time.monotonic() < ends and (sight := await listener.sight(state)) is not None:
+    while time.monotonic() < ends:
         try:
+            sight = await listener.sight(state)
+            if sight is None:
+                return
             entries = await _look(state, listener, sight, after=after)
         except Exception as error:
             if is_transient(error):
