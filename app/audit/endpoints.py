@@ -60,6 +60,7 @@ async def export(wanted: Annotated[AuditExport, Query()], caller: Reader, reques
     db, line = state_of(request).db, flat if wanted.form == "flat" else full
 
     async def lines() -> AsyncIterator[str]:
+        """Yield the lines of one group of entries after the other."""
         async for rows in every_entry(db, wanted.wanted(), caller=caller):
             yield "".join(map(line, rows))
 

@@ -26,10 +26,12 @@ def verifying(db: Database) -> Reconciler:
     """Return the reconciler that verifies chains."""
 
     async def find(this: Round, limit: int) -> list[str]:
+        """Return the accounts whose chains are due."""
         async with db.begin_unscoped() as session:
             return await find_unchecked(session, buckets=this.holding.buckets, at=this.at, limit=limit)
 
     async def step(this: Round, account_id: str) -> str:
+        """Verify one chain, keep how far it is whole, and tell of trouble."""
         async with db.begin_unscoped() as session:
             looked = await look(session, account_id, at=this.at)
         async with db.begin_unscoped() as session:  # apart: a long look holds no lease's row

@@ -48,6 +48,7 @@ class Database:
         """
 
         async def creator() -> Driver:
+            """Connect to the first host that answers."""
             return await connect_any(url, application_name=f"hourglass-{role}")
 
         engine = create_async_engine(

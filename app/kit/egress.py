@@ -132,6 +132,12 @@ class _Guarded(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,  # noqa: ARG002 - as above
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first of the judged addresses that answers, and judge the other end.
+
+        Raises:
+            RefusedDestination: it may not be connected to.
+            ConnectError, ConnectTimeout: nobody answers.
+        """
         failure: Exception = httpcore.ConnectError("the host has no address")
         for address in (await self._judged(host, port))[:_ADDRESSES_TRIED]:
             try:

@@ -143,6 +143,7 @@ def _shown(value: object) -> str:
 
 def _naming(process: str) -> structlog.typing.Processor:
     def name(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        """Add the name of the process."""
         event["process"] = process
         return event
 

@@ -78,6 +78,7 @@ class Cloud(ABC):
         """Return a route that does everything every call needs."""
 
         async def endpoint(request: Request) -> Response:
+            """Answer one call."""
             return await self._answer(request, operation, handler)
 
         return Route(path, endpoint, methods=[method])

@@ -119,6 +119,7 @@ def control_route(path: str, method: str, handler: Callable[[Request], Awaitable
     """Return a path that answers with JSON, or as a ``Refusal`` says."""
 
     async def endpoint(request: Request) -> Response:
+        """Answer one call."""
         try:
             return json_response(await handler(request))
         except Refusal as refusal:

@@ -72,6 +72,7 @@ class Fleet:
         machine.discharge("gpu", at=at)
 
         async def save(machine: Machine) -> None:
+            """Save it for as long as that takes, then let go of its GPU."""
             await self._close_host(machine)
             await self._clock.sleep(seconds)
             machine.stage, machine.endpoint = Stage.HIBERNATED, None
@@ -104,6 +105,7 @@ class Fleet:
         machine.stage = Stage.TERMINATING
 
         async def end(machine: Machine) -> None:
+            """End it for as long as that takes, then list it for a while."""
             await self._close_host(machine)
             await self._clock.sleep(seconds)
             self._end(machine, Stage.TERMINATED, self._clock.now())
@@ -118,6 +120,7 @@ class Fleet:
         machine.preempts_at = at + timedelta(seconds=seconds)
 
         async def end(machine: Machine) -> None:
+            """End it once the notice is over."""
             await self._clock.sleep(seconds)
             self._end(machine, Stage.GONE, self._clock.now())
             await self._clear(machine)
@@ -227,6 +230,7 @@ class Fleet:
             before.cancel()
 
         async def run() -> None:
+            """Do the thing once the one before has ended."""
             if before is not None:
                 await asyncio.wait([before])
             await deed(machine)

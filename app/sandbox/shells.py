@@ -197,6 +197,7 @@ class _OutputProtocol(asyncio.StreamReaderProtocol):
     """Takes the error with which a terminal ends once its last user has gone (EIO) for the end that it is."""
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End the output, without an error where a terminal has ended."""
         super().connection_lost(None if isinstance(exc, OSError) else exc)
 
 

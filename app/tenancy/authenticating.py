@@ -43,6 +43,11 @@ class _Known:
     until: float
 
     def check(self, *, at: datetime, address: str | None) -> Principal:
+        """Return the caller, if the key opens at a moment and from an address.
+
+        Raises:
+            KeyDisabled, KeyExpired, AccountSuspended, IpNotAllowed: it does not.
+        """
         if self.revoked:
             raise KeyDisabled
         if self.expires_at is not None and self.expires_at <= at:

@@ -19,6 +19,7 @@ def forget_keys(work: Work, request: Request, key_ids: Iterable[str]) -> None:
     authenticator, forgotten = cast("TenancyState", state_of(request)).authenticator, list(key_ids)
 
     def forget() -> None:
+        """Forget each of them."""
         for key_id in forgotten:
             authenticator.forget(key_id)
 

@@ -65,6 +65,7 @@ def complete_openapi(app: FastAPI) -> None:
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
+        """Return the document, completed when it is first asked for."""
         if app.openapi_schema is None:
             app.openapi_schema = _completed(plain(), _scopes(app))
         return app.openapi_schema

@@ -68,6 +68,7 @@ class JsonRoute(APIRoute):
         takes_json = self.body_field is not None
 
         async def handle_with_body(request: Request) -> Response:
+            """Read and check the body, then handle the request."""
             check_address(request.scope)
             if request.method in _BODILESS:
                 return await handle(request)

@@ -72,6 +72,7 @@ async def events(page: Annotated[FeedPage, Query()], caller: Caller, request: Re
             found = await listing.list_after(session, sight, after=after, wanted=page.type, limit=page.limit + 1)
 
     def seal(entry: listing.Entry) -> str:
+        """Return the cursor of the page after an event."""
         return state.cursors.seal((entry.position,), page, account_id=caller.account_id, at=at)
 
     return answer(list_answer(found, page, render=lambda entry: entry.event.shown, seal=seal))

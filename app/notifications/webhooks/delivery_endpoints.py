@@ -87,6 +87,7 @@ async def send_again(webhook_id: str, delivery_id: str, work: Working, request: 
     endpoint = await configuring.lock_endpoint(work.session, webhook_id, account_id=work.account_id)
 
     async def run() -> Answer:
+        """Begin a new series of tries."""
         row = await reviewing.lock_delivery(
             work.session, delivery_id, account_id=work.account_id, endpoint_id=endpoint.id
         )

@@ -153,6 +153,7 @@ class GithubSite:
 
     def _route(self, path: str, method: str, operation: str, handler: Handler) -> Route:
         async def endpoint(request: Request) -> Response:
+            """Answer one call and note it."""
             await request.body()
             response = await self._spoilt(operation, handler, request)
             record = CallRecord(

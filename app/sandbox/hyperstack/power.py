@@ -126,6 +126,7 @@ def returning(machine: VirtualMachine) -> Callable[[], None]:
     """Return the deed that gives a machine's capacity back."""
 
     def release() -> None:
+        """Count its flavor as free again."""
         machine.flavor.stock += 1
 
     return release

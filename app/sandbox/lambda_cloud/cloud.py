@@ -260,6 +260,7 @@ class LambdaCloud(Cloud):
 
 def _returning(kind: InstanceType, region: str) -> Callable[[], None]:
     def release() -> None:
+        """Count one of the kind as free there again."""
         kind.stock[region] = kind.stock.get(region, 0) + 1
 
     return release

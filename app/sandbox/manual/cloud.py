@@ -224,6 +224,7 @@ def _refusal(status: int, code: str, message: str) -> Refusal:
 
 def _returning(rack: Rack) -> Callable[[], None]:
     def release() -> None:
+        """Count one of the rack as free again."""
         rack.stock += 1
 
     return release

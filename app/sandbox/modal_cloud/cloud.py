@@ -200,6 +200,7 @@ class ModalCloud(Cloud):
         """End the sandbox when its time is over."""
 
         async def end() -> None:
+            """Wait for the end and bring it about."""
             await self.world.clock.sleep(sandbox.timeout_seconds)
             self.end_time_of(sandbox)
 
@@ -238,6 +239,7 @@ def _named(request: Any) -> frozenset[str]:  # noqa: ANN401 - protobuf's
 
 def _returning(kind: GpuKind) -> Callable[[], None]:
     def release() -> None:
+        """Count one of the kind as free again."""
         kind.stock += 1
 
     return release

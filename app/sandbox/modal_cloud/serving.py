@@ -160,9 +160,11 @@ def _servicer(door: Door, rpcs: Mapping[str, Rpc]) -> Any:  # noqa: ANN401 - mad
     """Return a servicer with every call there is; those that aren't answered say so."""
 
     def method(name: str) -> Callable[[object, Stream[Any, Any]], Awaitable[None]]:
+        """Return the method of one call."""
         rpc = rpcs.get(name)
 
         async def answer(_: object, stream: Stream[Any, Any]) -> None:
+            """Answer one call, or say that it is not answered."""
             if rpc is None:
                 raise GRPCError(Status.UNIMPLEMENTED, f"the sandbox does not answer {name}")
             await door.take(name, rpc, stream)

@@ -149,6 +149,7 @@ def _starts_ssh(body: Mapping[str, Any]) -> bool:
 
 def _returning(pod: Pod, shelf: Shelf) -> Callable[[], None]:
     def release() -> None:
+        """Count the pod's GPUs as free again, once."""
         if pod.holds_gpus:
             pod.holds_gpus = False
             shelf.free += pod.gpu.count

@@ -56,6 +56,7 @@ class Wire:
         full = spec | {"expand": [str]}
 
         async def endpoint(request: Request) -> Response:
+            """Answer one call."""
             raw = await request.body() if method == "POST" else request.url.query.encode()
             key = request.headers.get("idempotency-key") if method == "POST" else None
             exchange = Exchange(request, f"stripe.{operation}", raw.decode(errors="replace"), new_id("req"), key)

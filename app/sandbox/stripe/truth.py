@@ -49,6 +49,7 @@ def truth_of(store: Store) -> StripeTruth:
     charges, refunds, disputes = (list(store.all(kind)) for kind in ("charge", "refund", "dispute"))
 
     def of(rows: list[Obj], intent: Obj) -> list[Obj]:
+        """Return an intent's rows among some."""
         return [row for row in rows if row["payment_intent"] == intent["id"]]
 
     payments = []

@@ -135,6 +135,7 @@ def take(contract: Contract) -> None:
 
 def _release(contract: Contract) -> Callable[[], None]:
     def release() -> None:
+        """Give the offer back while the contract still holds it."""
         if contract.offer.taken_by == contract.id:
             contract.offer.give_back()
 

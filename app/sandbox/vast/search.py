@@ -97,6 +97,7 @@ def _equal(mine: object, wanted: object) -> bool:
 
 def _compared(test: Callable[[Any, Any], bool]) -> Callable[[object, object], bool]:
     def compare(mine: object, wanted: object) -> bool:
+        """Say whether both are there and the test holds of them."""
         other = _like(mine, wanted)
         return mine is not None and other is not None and test(mine, other)
 

@@ -75,6 +75,7 @@ async def _open(
     """Open an account in a transaction of its own; return False where a twin was quicker."""
 
     async def opening(session: AsyncSession) -> None:
+        """Write the account, its wallet and the entry."""
         await open_account(
             session,
             name=body.name,

@@ -174,6 +174,7 @@ class _Bounded(httpx.AsyncBaseTransport):
         self._inner = inner
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass a request on, and its answer's body through the bound."""
         response = await self._inner.handle_async_request(request)
         stream = _BoundedStream(cast("httpx.AsyncByteStream", response.stream))
         return httpx.Response(
@@ -181,6 +182,7 @@ class _Bounded(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
+        """Close the transport within."""
         await self._inner.aclose()
 
 
@@ -197,4 +199,5 @@ class _BoundedStream(httpx.AsyncByteStream):
             yield chunk
 
     async def aclose(self) -> None:
+        """Close the stream within."""
         await self._inner.aclose()

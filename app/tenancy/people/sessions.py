@@ -47,6 +47,11 @@ class _Known:
     until: float
 
     def check(self, at: datetime) -> None:
+        """Pass while it opens.
+
+        Raises:
+            Unauthorized: it has ended, or nobody has used it for too long.
+        """
         if at >= min(self.opens_until, self.seen_at + IDLE):
             raise Unauthorized("The session has ended.")
 

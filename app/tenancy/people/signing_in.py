@@ -151,6 +151,7 @@ class SignIn:
         """Open the personal account. Its id was fixed with the person, so a second try, or a twin, opens no other."""
 
         async def opening(session: AsyncSession) -> None:
+            """Write the account and its wallet."""
             await open_account(
                 session,
                 name=identity.name,
