@@ -17,6 +17,7 @@ from app.cli.client.policy import policy
 from app.cli.client.prices import prices
 from app.cli.client.reporting import report
 from app.cli.client.teams import teams
+from app.cli.client.webhooks import webhooks
 from app.cli.curating import add_catalog_commands
 from app.cli.errors import CliError, Exit
 from app.cli.operating import add_operator_commands, admin
@@ -42,6 +43,7 @@ app.add_typer(policy, name="policy")
 app.add_typer(prices, name="prices")
 app.add_typer(report, name="report")
 app.add_typer(teams, name="teams")
+app.add_typer(webhooks, name="webhooks")
 
 
 def main() -> None:
