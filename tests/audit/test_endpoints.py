@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from app import audit
 from app.audit.endpoints import router
@@ -17,8 +16,9 @@ from app.audit.rendering import canonical_of
 from app.audit.verifying import ChainBrokenError, Walk, beginning
 from app.kit.db import Database
 from app.kit.ids import AccountId, ApiKeyId, TeamId, UserId
-from app.web import SCOPES, Cursors, Limiter, Principal, install
+from app.web import SCOPES, Cursors, Limiter, Principal
 from app.web.errors import Unauthorized
+from tests.applications import new_app
 
 from .conftest import grow
 
@@ -53,9 +53,8 @@ class State:
 @pytest.fixture
 async def client_of(api_db, at) -> AsyncIterator[Client]:
     """Return a client of an account: ``await client_of(account, reach=…)``."""
-    state, app, opened = State(api_db, HandClock(at)), FastAPI(), []
-    app.include_router(router)
-    install(app, state)
+    state, opened = State(api_db, HandClock(at)), []
+    app = new_app(state, router)
 
     async def connecting(account: str, **more: object) -> httpx.AsyncClient:
         caller = Principal(AccountId(account), ApiKeyId.new(), None, frozenset({"audit:read"}), live=True, name="test")

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from app.catalog.endpoints import router
 from app.catalog.normalising import listing_id
@@ -16,8 +15,9 @@ from app.kit.clock import SystemClock
 from app.kit.db import driver
 from app.kit.ids import AccountId, ApiKeyId
 from app.providers.errors import Unavailable
-from app.web import Cursors, Limiter, Principal, install
+from app.web import Cursors, Limiter, Principal
 from app.web.errors import Unauthorized
+from tests.applications import new_app
 
 ID = listing_id("vast", "1001", spot=False)
 
@@ -55,9 +55,7 @@ def state(api, at):
 
 @pytest.fixture
 async def client(state):
-    app = FastAPI()
-    app.include_router(router)
-    install(app, state)
+    app = new_app(state, router)
     headers = {"Authorization": "Bearer secret"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", headers=headers) as client:
         yield client

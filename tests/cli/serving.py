@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from app.cli.commands import app as commands
-from app.web import install
+from tests.applications import new_app
 
 Run = Callable[..., Awaitable[Any]]
 
@@ -23,10 +23,7 @@ Run = Callable[..., Awaitable[Any]]
 @asynccontextmanager
 async def serving(state: Any, *routers: APIRouter) -> AsyncIterator[str]:
     """Serve some routes at a free port of this machine; what they log is kept apart. Yields the URL."""
-    app = FastAPI()
-    for router in routers:
-        app.include_router(router)
-    install(app, state)
+    app = new_app(state, *routers)
     with socket.socket(proto=socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()

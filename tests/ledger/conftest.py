@@ -7,13 +7,13 @@ from datetime import datetime
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from app.kit.db import Database
 from app.ledger import invariants
 from app.ledger.endpoints import router
 from app.tenancy import Authenticator, KeyTerms, create_key
-from app.web import SCOPES, Cursors, Limiter, install
+from app.web import SCOPES, Cursors, Limiter
+from tests.applications import new_app
 
 PEPPER = b"pepper for tests"
 
@@ -66,9 +66,7 @@ def clock(at):
 @pytest.fixture
 async def client_for(api_db, auth_db, worker_db, clock):
     """Return a client of an account: ``client = await client_for(account, "billing:read")``."""
-    app = FastAPI()
-    app.include_router(router)
-    install(app, State(api_db, Authenticator(auth_db, PEPPER), clock))
+    app = new_app(State(api_db, Authenticator(auth_db, PEPPER), clock), router)
     clients = []
 
     async def connecting(account, *scopes):

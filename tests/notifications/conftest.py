@@ -25,8 +25,9 @@ from app.notifications import Owner
 from app.notifications.endpoints import ROUTERS
 from app.notifications.invariants import broken_for
 from app.notifications.reconcilers import delivering, telling
-from app.web import SCOPES, Cursors, Limiter, Principal, SignedIn, Site, install
+from app.web import SCOPES, Cursors, Limiter, Principal, SignedIn, Site
 from app.web.errors import Unauthorized
+from tests.applications import new_app
 from tests.receiving import new_authority, receiving
 
 NAMES = [bucket_name(bucket) for bucket in range(BUCKETS)]
@@ -227,10 +228,7 @@ async def office(own_databases, at, trusting):
     """A database in which nothing waits but this test's, and which is right when the test ends."""
     clock = HandClock(at)
     state = State(own_databases.api, clock)
-    app = FastAPI()
-    for router in ROUTERS:
-        app.include_router(router)
-    install(app, state)
+    app = new_app(state, *ROUTERS)
     opened = Office(own_databases, clock, app, state, Egress(Rules(HERE), trusting, Names()))
     await opened.tell()
     await _clear(own_databases)

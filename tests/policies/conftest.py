@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import pytest
-from fastapi import FastAPI
 
 from app import policies
 from app.kit.ids import AccountId, TeamId, UserId
@@ -14,7 +13,7 @@ from app.policies.setting import lock_policy, set_terms
 from app.rentals.showing.endpoints import ROUTERS
 from app.tenancy.models import TeamMemberRow, UserRow
 from app.tenancy.teams.changing import add_team
-from app.web import install
+from tests.applications import new_app
 from tests.rentals.http.conftest import (
     PEPPER,
     Caller,
@@ -33,11 +32,7 @@ SetTerms = Callable[..., Awaitable[policies.Policy]]
 
 @pytest.fixture
 def app(state):
-    app = FastAPI()
-    for router in (policy_endpoints.router, *ROUTERS):
-        app.include_router(router)
-    install(app, state)
-    return app
+    return new_app(state, policy_endpoints.router, *ROUTERS)
 
 
 @pytest.fixture

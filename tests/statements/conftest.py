@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from app import ledger
 from app.kit.db import Database
@@ -17,7 +16,8 @@ from app.ledger import Kind, Movement, Usage
 from app.ledger import endpoints as ledger_endpoints
 from app.statements import endpoints
 from app.tenancy import Authenticator, KeyTerms, create_key
-from app.web import SCOPES, Cursors, Limiter, install
+from app.web import SCOPES, Cursors, Limiter
+from tests.applications import new_app
 
 PEPPER = b"pepper for tests"
 
@@ -53,11 +53,7 @@ def clock(at):
 
 @pytest.fixture
 def app(api_db, auth_db, clock):
-    app = FastAPI()
-    app.include_router(endpoints.router)
-    app.include_router(ledger_endpoints.router)
-    install(app, State(api_db, Authenticator(auth_db, PEPPER), clock))
-    return app
+    return new_app(State(api_db, Authenticator(auth_db, PEPPER), clock), endpoints.router, ledger_endpoints.router)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import text
 
 from app.kit.clock import SystemClock
@@ -22,7 +21,8 @@ from app.tenancy.invariants import broken_for
 from app.tenancy.people import Sessions, Tokens
 from app.tenancy.people.queries import PUT_PERSON
 from app.wallet import open_wallet
-from app.web import SCOPES, Cursors, Limiter, Site, install
+from app.web import SCOPES, Cursors, Limiter, Site
+from tests.applications import new_app
 
 PEPPER = b"pepper for tests"
 SITE = Site.at("http://test")
@@ -80,11 +80,7 @@ def state(api_db, auth_db, authenticator):
 
 @pytest.fixture
 def app(state):
-    app = FastAPI()
-    for router in ROUTERS:
-        app.include_router(router)
-    install(app, state)
-    return app
+    return new_app(state, *ROUTERS)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from datetime import datetime
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from app import wallet
 from app.events import list_events
@@ -16,7 +15,8 @@ from app.kit.ids import RentalId
 from app.kit.leases import BUCKETS, Holding, bucket_name, bucket_of
 from app.tenancy import Authenticator, KeyTerms, create_key
 from app.wallet.endpoints import router
-from app.web import SCOPES, Cursors, Limiter, install
+from app.web import SCOPES, Cursors, Limiter
+from tests.applications import new_app
 
 PEPPER = b"pepper for tests"
 
@@ -53,9 +53,7 @@ def clock(at):
 @pytest.fixture
 async def client_for(api_db, auth_db, worker_db, clock):
     """Return a client of an account: ``client = await client_for(account, "billing:read")``."""
-    app = FastAPI()
-    app.include_router(router)
-    install(app, State(api_db, Authenticator(auth_db, PEPPER), clock))
+    app = new_app(State(api_db, Authenticator(auth_db, PEPPER), clock), router)
     clients = []
 
     async def connecting(account, *scopes):

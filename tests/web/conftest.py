@@ -12,7 +12,7 @@ from typing import Annotated
 import httpx
 import pytest
 import uvicorn
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Depends, Query, Request
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
@@ -33,7 +33,6 @@ from app.web import (
     calling,
     check_match,
     etag,
-    install,
     list_answer,
     new_router,
     replay_or_run,
@@ -42,6 +41,7 @@ from app.web import (
 )
 from app.web.errors import Unauthorized
 from app.web.schemas import MoneyIn, Name, Wire
+from tests.applications import new_app
 
 Writing = Annotated[Work, Depends(working("rentals:write"), scope="function")]
 Reading = Annotated[Principal, Depends(calling("rentals:read"))]
@@ -190,10 +190,7 @@ def registry():
 @pytest.fixture
 def make_app(registry):
     def making(state, bounds=None):
-        app = FastAPI()
-        app.include_router(router)
-        install(app, state, bounds=bounds, metrics=RequestMetrics(registry))
-        return app
+        return new_app(state, router, bounds=bounds, metrics=RequestMetrics(registry))
 
     return making
 

@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends
 
 from app.kit.ids import AccountId, SessionId, UserId
-from app.web import Limiter, Principal, SignedIn, Site, install, new_router, visiting_person
+from app.web import Limiter, Principal, SignedIn, Site, new_router, visiting_person
+from app.web.admitting import address_of
 from app.web.errors import Unauthorized
+from tests.applications import new_app
 
 from .conftest import Thing, router
 
@@ -57,10 +59,7 @@ def sessions(state):
 
 @pytest.fixture
 async def browser(state, sessions):
-    app = FastAPI()
-    app.include_router(router)
-    app.include_router(people)
-    install(app, state)
+    app = new_app(state, router, people)
     opened = httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://test", headers={"Cookie": "hourglass=mine"}
     )
@@ -153,7 +152,20 @@ async def test_a_person_is_limited_like_a_key(browser, state):
 @pytest.mark.parametrize(("url", "told"), [("https://test", "max-age=31536000"), ("http://test", None)])
 async def test_browsers_of_an_https_service_are_told_to_come_by_nothing_else(state, url, told):
     state.sessions = People(site=Site.at(url))
-    app = FastAPI()
-    install(app, state)
+    app = new_app(state)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=url) as client:
         assert (await client.get("/v1/nothing")).headers.get("strict-transport-security") == told
+
+
+@pytest.mark.parametrize(
+    ("client", "told"),
+    [
+        (("192.0.2.7", 1), "192.0.2.7"),
+        (("::ffff:192.0.2.7", 1), "192.0.2.7"),
+        (("2001:db8::7", 1), "2001:db8::7"),
+        (("::1", 1), "::1"),
+        (None, None),
+    ],
+)
+def test_an_address_is_the_same_on_whatever_socket_it_comes(client, told):
+    assert address_of({"client": client}) == told

@@ -10,7 +10,6 @@ from uuid import uuid4
 import asyncssh
 import httpx
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import event
 
 from app.catalog import endpoints as catalog_endpoints
@@ -20,7 +19,8 @@ from app.kit.vault import Vault
 from app.providers.contract import Capability, Offer
 from app.rentals.showing.endpoints import ROUTERS
 from app.tenancy import Authenticator, KeyTerms, create_key
-from app.web import SCOPES, Cursors, Limiter, install
+from app.web import SCOPES, Cursors, Limiter
+from tests.applications import new_app
 from tests.rentals.http.hand import Hand
 
 PEPPER = b"pepper for tests"
@@ -172,11 +172,7 @@ def make_app():
 
 
 def app_of(state):
-    app = FastAPI()
-    for router in (*ROUTERS, catalog_endpoints.router):
-        app.include_router(router)
-    install(app, state)
-    return app
+    return new_app(state, *ROUTERS, catalog_endpoints.router)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI
 
 from app.kit.db import driver
 from app.kit.ids import AccountId
@@ -25,7 +24,8 @@ from app.tenancy.people import Sessions, Tokens, endpoints, session_endpoints
 from app.tenancy.people.github import Github
 from app.tenancy.people.signing_in import CALLBACK, SignIn
 from app.wallet import open_wallet
-from app.web import Cursors, Limiter, Site, install
+from app.web import Cursors, Limiter, Site
+from tests.applications import new_app
 
 PEPPER = b"pepper for tests"
 MANY = 10**7
@@ -245,11 +245,7 @@ async def signed_in(town, browser):
 
 
 def _app(state):
-    app = FastAPI()
-    for router in (endpoints.router, session_endpoints.router, *ROUTERS):
-        app.include_router(router)
-    install(app, state)
-    return app
+    return new_app(state, endpoints.router, session_endpoints.router, *ROUTERS)
 
 
 @asynccontextmanager

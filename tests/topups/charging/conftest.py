@@ -12,7 +12,6 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from app import refills, wallet
 from app.events import list_events
@@ -33,7 +32,8 @@ from app.topups.visits.checkouts import Purpose, Wish, open_checkout
 from app.topups.visits.syncing import sync_checkout
 from app.wallet import endpoints as wallet_endpoints
 from app.wallet.refilling import refilling
-from app.web import SCOPES, Cursors, Limiter, install
+from app.web import SCOPES, Cursors, Limiter
+from tests.applications import new_app
 
 PEPPER = b"pepper for tests"
 DEPLOYMENT = "charges"
@@ -243,11 +243,8 @@ def till(sandbox: Sandbox, gateway: Stripe, clock: HandClock, worker_db: Databas
 @pytest.fixture
 async def client_for(till: Till, api_db: Database, auth_db: Database, worker_db: Database):
     """Return a client of an account: ``client = await client_for(account)``."""
-    app = FastAPI()
-    for router in (topup_endpoints.router, wallet_endpoints.router):
-        app.include_router(router)
-    tools = replace(till.tools, db=api_db)
-    install(app, State(api_db, Authenticator(auth_db, PEPPER), till.clock, tools))
+    state = State(api_db, Authenticator(auth_db, PEPPER), till.clock, replace(till.tools, db=api_db))
+    app = new_app(state, topup_endpoints.router, wallet_endpoints.router)
     clients = []
 
     async def connecting(account: AccountId, *scopes: str) -> httpx.AsyncClient:

@@ -11,14 +11,13 @@ from uuid import uuid4
 import httpx
 import pytest
 import stripe
-from fastapi import FastAPI
 from sqlalchemy.exc import DBAPIError
 
 from app.kit.db import driver
 from app.topups.events.endpoints import BODY_BYTES_MAX, router
 from app.topups.gateway.account import API_VERSION, Stripe
 from app.topups.tools import TopupTools
-from app.web import install
+from tests.applications import new_app
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SECRET, ROLLED_SECRET, OTHER_SECRET = "whsec_present", "whsec_before", "whsec_somebody_elses"
@@ -49,9 +48,7 @@ async def gateway():
 @pytest.fixture
 async def client(gateway, api_db):
     clock = HandClock()
-    app = FastAPI()
-    app.include_router(router)
-    install(app, State(TopupTools(api_db, gateway, clock, "http://test", "test"), clock))
+    app = new_app(State(TopupTools(api_db, gateway, clock, "http://test", "test"), clock), router)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as opened:
         yield opened
 
@@ -300,9 +297,7 @@ async def test_the_api_can_neither_read_nor_change_what_it_stored(api_db, statem
 
 async def test_nothing_is_taken_where_no_card_is(client, api_db):
     clock = HandClock()
-    app = FastAPI()
-    app.include_router(router)
-    install(app, State(TopupTools(api_db, None, clock, "http://test", "test"), clock))
+    app = new_app(State(TopupTools(api_db, None, clock, "http://test", "test"), clock), router)
     body = body_of(event())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as other:
         answer = await other.post(PATH, content=body, headers=signed(body))

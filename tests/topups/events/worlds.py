@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import httpx
 import stripe
-from fastapi import FastAPI
 
 from app import ledger, tenancy, wallet
 from app.kit.db import driver
@@ -24,7 +23,7 @@ from app.topups.events.endpoints import router
 from app.topups.events.pointing import TYPES
 from app.topups.events.reconcilers import handling
 from app.topups.visits.checkouts import Purpose, Wish, open_checkout
-from app.web import install
+from tests.applications import new_app
 
 CENT = 10_000
 SECRET = "whsec_sandbox"
@@ -158,9 +157,7 @@ async def opened_world(databases, *, deployment: str = DEPLOYMENT, **config):
     )
     gateway = Stripe("sk_test_sandbox", base_url=sandbox.url, webhook_secrets=(SECRET,), deployment=deployment)
     tools = TopupTools(databases.worker, gateway, clock, "http://test", deployment)
-    app = FastAPI()
-    app.include_router(router)
-    install(app, State(TopupTools(databases.api, gateway, clock, "http://test", deployment), clock))
+    app = new_app(State(TopupTools(databases.api, gateway, clock, "http://test", deployment), clock), router)
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
     holding = await hold_share(databases.worker, "worker", [bucket_name(bucket) for bucket in range(BUCKETS)])
     return World(sandbox, clock, tools, client, holding)

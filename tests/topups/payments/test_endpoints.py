@@ -7,14 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from app.kit.ids import PaymentId, RefundId
 from app.kit.money import Money
 from app.tenancy import Authenticator, KeyTerms, create_key
 from app.topups.payments.endpoints import router
 from app.topups.tools import TopupTools
-from app.web import SCOPES, Cursors, Limiter, install
+from app.web import SCOPES, Cursors, Limiter
+from tests.applications import new_app
 
 PEPPER = b"pepper for tests"
 
@@ -48,9 +48,7 @@ class State:
 @pytest.fixture
 def connect(till, api_db, auth_db, worker_db, at):
     """A client of an account, with some scopes."""
-    app = FastAPI()
-    app.include_router(router)
-    install(app, State(api_db, Authenticator(auth_db, PEPPER), Clock(till), till))
+    app = new_app(State(api_db, Authenticator(auth_db, PEPPER), Clock(till), till), router)
 
     async def connecting(account, *, scopes=SCOPES):
         async with worker_db.begin_unscoped() as session:

@@ -23,7 +23,8 @@ from app.topups import Stripe, TopupTools
 from app.topups.visits import card_endpoints
 from app.topups.visits import endpoints as checkout_endpoints
 from app.topups.visits.checkouts import Purpose, Wish, open_checkout
-from app.web import SCOPES, Cursors, Limiter, install
+from app.web import SCOPES, Cursors, Limiter
+from tests.applications import new_app
 
 PEPPER = b"pepper for tests"
 DEPLOYMENT = "tills"
@@ -172,11 +173,7 @@ def app(api_till, api_db, auth_db):
 
 
 def app_of(state: State) -> FastAPI:
-    app = FastAPI()
-    for router in (checkout_endpoints.router, card_endpoints.router, card_endpoints.public_router):
-        app.include_router(router)
-    install(app, state)
-    return app
+    return new_app(state, checkout_endpoints.router, card_endpoints.router, card_endpoints.public_router)
 
 
 @pytest.fixture
