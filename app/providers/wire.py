@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import httpx
 
+from app.kit.authorities import trusted
 from app.providers.errors import (
     Gone,
     NoCapacity,
@@ -147,7 +148,7 @@ class Wire:
         self._headers = {dialect.key_header: f"{bearer}{api_key}", "Accept-Encoding": "identity"}
         self._options = options
         self._owns_client = client is None
-        self._client = client or httpx.AsyncClient(trust_env=False)
+        self._client = client or httpx.AsyncClient(trust_env=False, verify=trusted(trust_env=False))
         self._pacer = Pacer(dialect.pace, bursts=dialect.bursts, factor=options.pace_factor)
         self._timeout = httpx.Timeout(options.first_byte_seconds, connect=options.connect_seconds)
 

@@ -19,6 +19,7 @@ import httpx
 import stripe
 from stripe import _util as stripe_logging
 
+from app.kit.authorities import trusted
 from app.topups.gateway.errors import (
     GatewayError,
     NotSentError,
@@ -124,7 +125,9 @@ class _Transport(stripe.HTTPClient):
     def __init__(self, timeout_seconds: float, *, trust_env: bool) -> None:
         super().__init__()
         timeout = httpx.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds))
-        self._http = httpx.AsyncClient(timeout=timeout, trust_env=trust_env, follow_redirects=False)
+        self._http = httpx.AsyncClient(
+            timeout=timeout, trust_env=trust_env, verify=trusted(trust_env=trust_env), follow_redirects=False
+        )
 
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: str | None = None
