@@ -68,7 +68,7 @@ def hourglass(*arguments: str, check: bool = False, **values: str) -> subprocess
 
 _HERE_TOO = frozenset({
     "families", "offers", "quote", "launch", "ps", "show", "ssh", "logs", "stop", "balance", "ledger", "prices",
-    "hibernate", "resume", "login",
+    "hibernate", "resume", "login", "teams",
 })  # fmt: skip
 """A client's commands: they leave nothing behind in a process."""
 

@@ -51,7 +51,7 @@ def test_help_names_every_command(run):
     shown = run("--help").stdout
     for command in ("up", "api", "worker", "sandbox", "migrate", "admin", "families", "offers", "quote", "launch", "ps",
                     "show", "ssh", "logs", "stop", "balance", "ledger", "topup", "auto-topup", "prices",
-                    "hibernate", "resume", "teams", "members", "keys", "policy", "report", "audit"):  # fmt: skip
+                    "hibernate", "resume", "teams", "members", "keys", "policy", "report", "audit", "webhooks"):  # fmt: skip
         assert re.search(rf"^\s+{command}\s", shown, re.MULTILINE), command
 
 
@@ -123,6 +123,21 @@ def test_rental_that_sleeps_and_one_that_waits(run, told, public_key):
     waits = told(*launch, "--wait", "1h", "--max-price", "0.000001", "--detach")
     assert (waits["status"], waits["reserve"]["held"]) == ("queued", "0.000001")
     assert told("stop", waits["id"], "--yes")["status"] == "stopped"
+
+
+def test_rental_for_a_team_is_asked_of_its_policy(run, told, public_key):
+    team = told("teams", "create", "of launches")
+    refused = run("launch", "h100-80gb", "--team", "of launches", "--ssh-key", public_key, "--yes")
+    assert refused.returncode == Exit.POLICY, refused.stderr
+    assert "GPU h100-80gb not in team whitelist" in refused.stderr
+    for wait in ((), ("--wait", "1h", "--max-price", "0.000001")):
+        launch = ("launch", "rtx-4090", "--team", team["id"], "--ssh-key", public_key, "--yes", "--detach", *wait)
+        rental = told(*launch)
+        assert rental["team_id"] == team["id"]
+        assert [one["id"] for one in told("ps", "--team", "of launches")["data"]] == [rental["id"]]
+        assert told("stop", rental["id"], "--yes")["status"] in {"stopping", "stopped"}
+        while told("show", rental["id"])["status"] != "stopped":
+            time.sleep(0.2)
 
 
 def test_wallet_and_ledger(run, told):

@@ -36,6 +36,8 @@ class Market:
     disk_gb: int | None = None
     template: str | None = None
     """Only for the disk that it needs."""
+    team_id: str | None = None
+    """On whose budget it goes."""
 
     def body(self) -> dict[str, Any]:
         """Return it as the members of a request.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,9 +25,14 @@ from app.cli.client.asking import (
     Spot,
     Template,
 )
+from app.cli.client.naming import team_id_of
 from app.cli.client.options import AsJson, Limit, Profile, Yes, agree, open_api
 from app.cli.errors import CliError, UsageError
 
+if TYPE_CHECKING:
+    from app.cli.client.http import Api
+
+Team = Annotated[str | None, typer.Option(help="For a team, by its name or id: its policy applies.")]
 RentalArg = Annotated[str, typer.Argument(metavar="RENTAL", help="Its id, rent_…")]
 
 _FOLLOW_SECONDS = 2.0
@@ -39,7 +45,7 @@ _RENTALS = (("RENTAL", "id"), ("NAME", "name"), ("STATUS", "status"), ("STAGE", 
             ("GPUS", "gpu_count"), ("$/H", "rate.per_hour"), ("CHARGED", "cost.charged"),
             ("SSH", "ssh.command"))  # fmt: skip
 _RENTAL = (("Rental", "id"), ("Name", "name"), ("Status", "status"), ("Stage", "stage"), ("Why", "status_reason"),
-           ("Family", "family"), ("GPUs", "gpu_count"), ("Region", "region.name"), ("Provider", "provider"),
+           ("Team", "team_id"), ("Family", "family"), ("GPUs", "gpu_count"), ("Region", "region.name"), ("Provider", "provider"),
            ("Per hour", "rate.per_hour"), ("Asleep per hour", "rate.stopped_per_hour"), ("Reserve", "reserve"), ("Cost", "cost"), ("SSH", "ssh.command"),
            ("Endpoints", "endpoints"), ("Failure", "failure"), ("Ended by", "end_reason"), ("Created", "created_at"),
            ("Waits until", "queued_until"), ("Running since", "running_at"), ("Asleep since", "hibernated_at"),
@@ -115,6 +121,7 @@ def quote(
     max_price: MaxPrice = None,
     disk_gb: DiskGb = None,
     template: Template = None,
+    team: Team = None,
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -123,7 +130,8 @@ def quote(
 
     market = Market(family, min_vram_gb, gpu_count, region, provider, spot, max_price, disk_gb, template)
     with open_api(profile) as api:
-        output.show(api.post("/v1/quotes", market.body()), QUOTE_FACTS, as_json=as_json)
+        wish = replace(market, **_of_team(api, team)).body()
+        output.show(api.post("/v1/quotes", wish), QUOTE_FACTS, as_json=as_json)
 
 
 def launch(
@@ -137,6 +145,7 @@ def launch(
     max_price: MaxPrice = None,
     disk_gb: DiskGb = None,
     template: Template = None,
+    team: Team = None,
     name: str | None = None,
     image: str | None = None,
     startup_script: Annotated[Path | None, typer.Option(help="A file, run when the machine is there.")] = None,
@@ -159,8 +168,10 @@ def launch(
     seconds, patience = asking.seconds_of(timeout), asking.seconds_of(wait)
     wanted = Launch(name, template, image, script, seconds, max_spend, keys).body()
     with open_api(profile) as api:
+        of_team = _of_team(api, team)
+        market = replace(market, **of_team)
         wish = wish_to_wait(api, market, wait_seconds=patience, yes=yes, as_json=as_json)
-        rental = api.post("/v1/rentals", {**wish, **wanted})
+        rental = api.post("/v1/rentals", {**wish, **wanted, **of_team})
         if not detach:
             rental = follow(api, rental, quiet=as_json, wait_seconds=patience or 0)
     output.show(rental, _RENTAL, as_json=as_json)
@@ -168,16 +179,15 @@ def launch(
 
 def ps(
     everything: Annotated[bool, typer.Option("--all", "-a", help="Ended ones too.")] = False,
+    team: Annotated[str | None, typer.Option(help="Of one team, by its name or id.")] = None,
     limit: Limit = 50,
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
     """Show rentals, newest first."""
     with open_api(profile) as api:
-        status = None if everything else _LIVE
-        output.show_list(
-            list(api.pages("/v1/rentals", {"status": status}, limit=limit)), _RENTALS, "Nothing runs.", as_json=as_json
-        )
+        query = {"status": None if everything else _LIVE, **_of_team(api, team)}
+        output.show_list(list(api.pages("/v1/rentals", query, limit=limit)), _RENTALS, "Nothing runs.", as_json=as_json)
 
 
 def show(rental: RentalArg, profile: Profile = None, as_json: AsJson = False) -> None:
@@ -259,6 +269,10 @@ def resume(
         if not detach:
             told = follow(api, told, quiet=as_json)
     output.show(told, _RENTAL, as_json=as_json)
+
+
+def _of_team(api: Api, team: str | None) -> dict[str, Any]:
+    return {} if team is None else {"team_id": team_id_of(api, team)}
 
 
 def _path(rental: str) -> str:
