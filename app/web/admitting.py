@@ -23,6 +23,8 @@ SESSION_COOKIE_SECONDS = 14 * 24 * 3600
 """How long a browser keeps the cookie: as long as a session can last."""
 
 _BEARER = b"bearer "
+_MAPPED = "::ffff:"
+"""Before an address of IPv4 where a socket takes both kinds: a limit for all of ``::/64`` would be one for everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,11 @@ def brings_key(scope: Scope) -> bool:
 
 
 def address_of(scope: Scope) -> str | None:
-    """Return the address that a request comes from."""
-    return scope["client"][0] if scope.get("client") else None
+    """Return the address that a request comes from; one of IPv4 as such, also on a socket that takes both."""
+    if not scope.get("client"):
+        return None
+    address = str(scope["client"][0])
+    return address.removeprefix(_MAPPED) if "." in address else address
 
 
 def _act_as(request: Request, actor: str, user_id: str | None, *, team_id: str | None = None) -> None:
