@@ -13,7 +13,7 @@ Order of locks: the wallet, then these.
 """
 
 from app.policies.budgets.enforcing import recap
-from app.policies.committing import check, end, find_spender, require
+from app.policies.committing import Rows, admit, check, end, find_spender, require
 from app.policies.deciding import Binding, Verdict, Wish, decide
 from app.policies.errors import (
     POLICY_ERRORS,
@@ -44,6 +44,7 @@ __all__ = [
     "Policy",
     "PolicyViolation",
     "ProvisioningPaused",
+    "Rows",
     "Rules",
     "Spender",
     "Spent",
@@ -53,6 +54,7 @@ __all__ = [
     "UnknownTeam",
     "Verdict",
     "Wish",
+    "admit",
     "budgets_of",
     "check",
     "decide",

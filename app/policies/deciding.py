@@ -85,6 +85,8 @@ class Verdict:
 def decide(standing: Standing, wish: Wish, *, at: datetime) -> Verdict:
     """Return whether every policy allows a wish; the first limit that does not, the widest subject first."""
     for policy in standing.policies:
+        if not policy.is_binding:
+            continue
         for refusal in _refusals(policy, standing.open.get(policy.subject, Open()), wish, at=at):
             return refusal
     for spent in standing.spent:

@@ -16,10 +16,26 @@ def narrow(policies: Sequence[Policy], wanted: Wanted) -> Wanted:
     Raises:
         PolicyViolation: nothing that was named is allowed. Whether anything is on offer is the catalog's to say.
     """
-    for policy in policies:
-        if not policy.terms.sets_nothing:
-            wanted = _narrowed(policy, wanted)
-    return wanted
+    limiting = [policy for policy in policies if not policy.terms.sets_nothing]
+    if not limiting:
+        return wanted
+    families, providers = wanted.families, wanted.providers
+    for policy in limiting:
+        families, providers = _families(policy, wanted, families), _providers(policy, providers)
+    terms = [policy.terms for policy in limiting]
+    return replace(
+        wanted,
+        families=families,
+        providers=providers,
+        region_bounds=(
+            *wanted.region_bounds,
+            *(one.allowed_regions for one in terms if one.allowed_regions is not None),
+        ),
+        max_price_micros_per_hour=_least(
+            (wanted.max_price_micros_per_hour, *(one.max_price_micros_per_hour for one in terms))
+        ),
+        min_reliability_ppm=_most((wanted.min_reliability_ppm, *(one.min_reliability_ppm for one in terms))),
+    )
 
 
 def longest(policies: Sequence[Policy]) -> int | None:
@@ -39,27 +55,15 @@ def require_duration(policies: Sequence[Policy], seconds: int | None) -> None:
             raise too_long(policy, seconds).error()
 
 
-def _narrowed(policy: Policy, wanted: Wanted) -> Wanted:
-    terms = policy.terms
-    bounds = wanted.region_bounds if terms.allowed_regions is None else (*wanted.region_bounds, terms.allowed_regions)
-    return replace(
-        wanted,
-        families=_families(policy, wanted),
-        providers=_providers(policy, wanted),
-        region_bounds=bounds,
-        max_price_micros_per_hour=_least((wanted.max_price_micros_per_hour, terms.max_price_micros_per_hour)),
-        min_reliability_ppm=_most((wanted.min_reliability_ppm, terms.min_reliability_ppm)),
-    )
-
-
-def _families(policy: Policy, wanted: Wanted) -> tuple[str, ...] | None:
+def _families(policy: Policy, wanted: Wanted, left: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return what a policy allows of the families that the ones before it left."""
     listed = policy.terms.gpu_whitelist
     if listed is None:
-        return wanted.families
-    named = wanted.families or tuple(family.slug for family in wanted.resolved_families())
+        return left
+    named = left or tuple(family.slug for family in wanted.resolved_families())
     allowed = tuple(slug for slug in named if slug in listed)
-    if wanted.families and not allowed:
-        raise not_whitelisted(policy, wanted.families[0]).error()
+    if left and not allowed:
+        raise not_whitelisted(policy, left[0]).error()
     if not allowed:  # none of those with so much memory
         raise _none_with_memory(policy, wanted).error()
     return allowed
@@ -69,13 +73,13 @@ def _none_with_memory(policy: Policy, wanted: Wanted) -> Verdict:
     return not_whitelisted(policy, f"with {wanted.min_vram_gb or 0} GB")
 
 
-def _providers(policy: Policy, wanted: Wanted) -> tuple[str, ...] | None:
+def _providers(policy: Policy, left: tuple[str, ...] | None) -> tuple[str, ...] | None:
     listed = policy.terms.allowed_providers
-    if listed is None or wanted.providers is None:
-        return wanted.providers if listed is None else listed
-    allowed = tuple(name for name in wanted.providers if name in listed)
+    if listed is None or left is None:
+        return left if listed is None else listed
+    allowed = tuple(name for name in left if name in listed)
     if not allowed:
-        raise not_a_provider(policy, wanted.providers[0]).error()
+        raise not_a_provider(policy, left[0]).error()
     return allowed
 
 

@@ -7,7 +7,11 @@ the same settlement made after it. So a budget does not depend on when we settle
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from typing import Final
+
+_PARAMETER: Final = re.compile(r"\$(\d+)")
 
 _POLICY: Final = (
     "p.version, p.gpu_whitelist::text, p.max_instances, p.max_gpus, p.max_price_micros_per_hour, "
@@ -16,9 +20,12 @@ _POLICY: Final = (
     "p.paused_because, p.updated_at, p.updated_by"
 )
 
+# Changes whenever what a policy says does.
+_STATE: Final = "p.subject || ' ' || p.version || ' ' || coalesce(p.paused_until, 'epoch')::text"
+
 READ_POLICIES: Final = f"""
 SELECT s.subject, t.time_zone AS team_zone, t.archived_at IS NULL AND t.id IS NOT NULL AS is_team, {_POLICY},
-       p.version || ' ' || coalesce(p.paused_until, 'epoch')::text AS state
+       {_STATE} AS state
 FROM unnest($2::text[]) WITH ORDINALITY AS s(subject, n)
 LEFT JOIN policies p ON p.account_id = $1 AND p.subject = s.subject
 LEFT JOIN teams t ON t.account_id = $1 AND t.id = s.subject
@@ -86,29 +93,25 @@ coalesce((SELECT sum(t.micros - ({cost_up_to("m.since")})) FROM tail t
           WHERE m.subject IN (t.account_id, t.team_id, t.user_id, t.key_id)), 0)
 """  # noqa: S608 - a constant
 
-# One row: of the account ($1), a team ($2), a person ($3) and a key ($4) what is open and held, and for each measure
-# ($5 subject, $6 since which day, $7 since when) what was spent. {whose} narrows to what is asked.
+
+def _opened_of(whose: str) -> str:
+    return f"count(*){whose}, coalesce(sum(c.gpu_count){whose}, 0)::bigint, coalesce(sum(h.held){whose}, 0)::bigint"
+
+
+# One row: of the account ($1), a team ($2), a person ($3) and a key ($4) what is open and held, all but one rental ($5),
+# and for each measure ($6 subject, $7 since which day, $8 since when) what was spent. {whose} narrows to what is asked.
 STANDING: Final = f"""
-WITH tail AS MATERIALIZED ({{tail}}), opened AS MATERIALIZED (
-    SELECT c.team_id, c.user_id, c.key_id, c.gpu_count, coalesce(h.held, 0) AS held
-    FROM commitments c LEFT JOIN holds h ON h.account_id = c.account_id AND h.rental_id = c.rental_id
-    WHERE c.account_id = $1 AND c.ended_at IS NULL AND {{whose}}
-)
-SELECT (SELECT row(count(*), coalesce(sum(gpu_count), 0), coalesce(sum(held), 0),
-        count(*) FILTER (WHERE team_id = $2), coalesce(sum(gpu_count) FILTER (WHERE team_id = $2), 0),
-        coalesce(sum(held) FILTER (WHERE team_id = $2), 0),
-        count(*) FILTER (WHERE user_id = $3), coalesce(sum(gpu_count) FILTER (WHERE user_id = $3), 0),
-        coalesce(sum(held) FILTER (WHERE user_id = $3), 0),
-        count(*) FILTER (WHERE key_id = $4), coalesce(sum(gpu_count) FILTER (WHERE key_id = $4), 0),
-        coalesce(sum(held) FILTER (WHERE key_id = $4), 0)) FROM opened) AS opened,
+WITH tail AS MATERIALIZED ({{tail}})
+SELECT (SELECT ARRAY[{_opened_of("")}, {_opened_of(" FILTER (WHERE c.team_id = $2)")},
+                     {_opened_of(" FILTER (WHERE c.user_id = $3)")}, {_opened_of(" FILTER (WHERE c.key_id = $4)")}]
+        FROM commitments c LEFT JOIN holds h ON h.account_id = c.account_id AND h.rental_id = c.rental_id
+        WHERE c.account_id = $1 AND c.ended_at IS NULL AND c.rental_id <> $5 AND {{whose}}) AS opened,
     ARRAY(SELECT ({{days}} + {_SPENT_SINCE})::bigint
-          FROM unnest($5::text[], $6::date[], $7::timestamptz[]) WITH ORDINALITY AS m(subject, day, since, n)
+          FROM unnest($6::text[], $7::date[], $8::timestamptz[]) WITH ORDINALITY AS m(subject, day, since, n)
           ORDER BY m.n) AS spent,
-    ARRAY(SELECT coalesce(z.time_zone, 'UTC')
-          FROM unnest($5::text[]) WITH ORDINALITY AS m(subject, n)
-          LEFT JOIN policy_zones z ON z.account_id = $1 AND z.subject = m.subject ORDER BY m.n) AS zones,
-    ARRAY(SELECT p.version || ' ' || coalesce(p.paused_until, 'epoch')::text FROM policies p
-          WHERE p.account_id = $1 AND p.subject IN ($1, $2, $3, $4) ORDER BY p.subject) AS versions
+    ARRAY(SELECT ARRAY[z.subject, z.time_zone] FROM policy_zones z
+          WHERE z.account_id = $1 AND z.subject = ANY($6::text[])) AS zones,
+    ARRAY(SELECT {_STATE} FROM policies p WHERE p.account_id = $1 AND p.subject IN ($1, $2, $3, $4)) AS states
 """  # noqa: S608 - a constant
 
 _COUNTED: Final = "coalesce((SELECT k.seq FROM policy_counted k WHERE k.account_id = $1), 0)"
@@ -119,12 +122,13 @@ coalesce((SELECT sum(s.micros) FROM policy_spend s
 _OF_ANY: Final = "(c.team_id = $2 OR c.user_id = $3 OR c.key_id = $4)"
 
 
+_WITH: Final = "WITH "
+_COUNTED_BY: Final = "$1, $5, $2, $4, $3, ${}, ${}, ${}"
+
+
+@cache
 def standing(*, of_account: bool, from_days: bool) -> str:
     """Return the statement: with everything open, or what is a team's, a person's or a key's; from days, or transfers."""
-    return _STANDINGS[of_account, from_days]
-
-
-def _standing(*, of_account: bool, from_days: bool) -> str:
     counted = f" AND t.seq > {_COUNTED}" if from_days else ""
     return STANDING.format(
         tail=TAIL.format(transfers="transfers t", where=f"t.account_id = $1{counted}"),
@@ -133,11 +137,33 @@ def _standing(*, of_account: bool, from_days: bool) -> str:
     )
 
 
-_STANDINGS: Final = {
-    (of_account, from_days): _standing(of_account=of_account, from_days=from_days)
-    for of_account in (True, False)
-    for from_days in (True, False)
-}
+@cache
+def counting(parts: str, *, taken: int) -> str:
+    """Return the statement of what a rental begins with, beside the row that counts it.
+
+    Its parameters after those that are taken: $1 to $5 of ``standing``, the family, the number of GPUs, the moment.
+    """
+    return f"WITH {parts}, {_counted(taken, own=5)} SELECT"
+
+
+@cache
+def counting_and_standing(parts: str, *, taken: int, of_account: bool) -> str:
+    """Return the statement of ``counting`` that reads the standing before it, too.
+
+    Its parameters after those that are taken: those of ``standing``, then those that only ``counting`` has.
+    """
+    asked = _renumbered(standing(of_account=of_account, from_days=True).strip().removeprefix(_WITH), by=taken)
+    return f"WITH {parts}, {_counted(taken, own=8)}, {asked}"
+
+
+def _counted(taken: int, *, own: int) -> str:
+    row = COUNT_RENTAL.format(_COUNTED_BY.format(own + 1, own + 2, own + 3))
+    return f"counted AS ({_renumbered(row, by=taken)})"
+
+
+def _renumbered(statement: str, *, by: int) -> str:
+    return _PARAMETER.sub(lambda found: f"${int(found[1]) + by}", statement)
+
 
 FIND_UNCOUNTED: Final = """
 SELECT w.account_id FROM wallets w LEFT JOIN policy_counted k ON k.account_id = w.account_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,18 +18,28 @@ from app.policies.spenders import Spender
 from app.policies.terms import UTC_NAME, OnExceeded, Policy, SubjectKind, Terms, default_terms
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
-    """Everybody's policies that apply to one spender, the widest first, and which versions of them these are."""
+    """Everybody's policies that apply to one spender, the widest first, and in which states of them."""
 
     spender: Spender
     policies: tuple[Policy, ...]
-    versions: tuple[str, ...]
+    states: tuple[str, ...]
+
+    @cached_property
+    def binding(self) -> tuple[Policy, ...]:
+        """Those that set any limit or note a pause."""
+        return tuple(found for found in self.policies if found.is_binding)
 
     @property
-    def binding(self) -> tuple[Policy, ...]:
-        """Those that set any limit or are paused."""
-        return tuple(found for found in self.policies if not found.terms.sets_nothing or found.paused_until is not None)
+    def says_anything(self) -> bool:
+        """Whether there is anything that could say no."""
+        return bool(self.binding) or self.spender.limit is not None
+
+    @cached_property
+    def is_of_account(self) -> bool:
+        """Whether everything open on the account is to be counted: not for a team's caps alone."""
+        return any(policy.kind is SubjectKind.ACCOUNT for policy in self.binding or self.policies)
 
 
 async def terms_for(session: AsyncSession, spender: Spender) -> Rules:
@@ -59,8 +70,9 @@ async def list_policies(session: AsyncSession, *, account_id: AccountId) -> list
     return [policy_of(row) for row in await driver(session).fetch(queries.LIST_POLICIES, account_id)]
 
 
+@lru_cache(maxsize=4096)
 def policy_of(row: asyncpg.Record) -> Policy:
-    """Return a row of ``READ_POLICIES`` as a policy."""
+    """Return a row of ``READ_POLICIES`` as a policy: the same one as the last time that the row said just this."""
     subject = row["subject"]
     if row["version"] is None:
         return Policy(subject=subject, terms=default_terms(subject), time_zone=row["team_zone"] or UTC_NAME)
@@ -80,8 +92,8 @@ async def _read(session: AsyncSession, spender: Spender) -> tuple[Rules, bool]:
     """Return the policies, and whether the team that is named is one."""
     rows = await driver(session).fetch(queries.READ_POLICIES, spender.account_id, list(spender.subjects))
     is_team = all(row["is_team"] for row in rows if row["subject"] == spender.team_id)
-    told = sorted((row["subject"], row["state"]) for row in rows if row["state"] is not None)
-    return Rules(spender, tuple(policy_of(row) for row in rows), tuple(state for _, state in told)), is_team
+    states = tuple(sorted(row["state"] for row in rows if row["state"] is not None))
+    return Rules(spender, tuple(map(policy_of, rows)), states), is_team
 
 
 def _zone(row: asyncpg.Record) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 from app.kit.ids import AccountId, ApiKeyId, TeamId, UserId
@@ -47,7 +48,7 @@ _KINDS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Terms:
     """The limits of one policy; None sets none. Amounts in micro-dollars."""
 
@@ -66,7 +67,7 @@ class Terms:
     min_reliability_ppm: int | None = None
     on_budget_exceeded: OnExceeded = OnExceeded.PAUSE_NEW
 
-    @property
+    @cached_property
     def sets_nothing(self) -> bool:
         """Whether it sets no limit at all."""
         return all(getattr(self, name) is None for name in _LIMITS)
@@ -98,7 +99,7 @@ def default_terms(subject: str) -> Terms:
     return TEAM_DEFAULT if SubjectKind.of(subject) is SubjectKind.TEAM else UNLIMITED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """One subject's terms, and where it stands with them."""
 
@@ -113,10 +114,15 @@ class Policy:
     updated_at: datetime | None = None
     updated_by: str | None = None
 
-    @property
+    @cached_property
     def kind(self) -> SubjectKind:
         """What it is about."""
         return SubjectKind.of(self.subject)
+
+    @cached_property
+    def is_binding(self) -> bool:
+        """Whether it sets any limit or notes a pause."""
+        return not self.terms.sets_nothing or self.paused_until is not None
 
     def is_paused(self, at: datetime) -> bool:
         """Say whether nothing new is provisioned at a moment."""

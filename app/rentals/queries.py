@@ -8,24 +8,21 @@ from typing import Final
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import policies
 from app.kit.ids import AccountId, RentalId
 from app.rentals.models import ALIVE, AttemptRow, LogRow, QuoteRow, RentalRow, SshKeyRow, TemplateRow
 
-INSERT_RENTAL: Final = f"""
-WITH made AS (
-    INSERT INTO rentals (account_id, id, bucket, version, name, tags, created_by, status, stage, wanted, launch, sealed_env,
-                         listing, rate, attempts, ssh_keys, keys_version, keys_applied, max_duration_seconds, max_spend,
-                         deadline_at, created_at, log_offset, next_at, queued_until, team_id, key_id,
-                         user_id)
-    VALUES ($1, $2, $3, 1, $4, $5, $6, $19, $20, $7, $8, $9, $10, $11, 0, $12, 1, 0, $13, $14, $16, $15, 0, $21, $22,
-            $23, $24, $25)
-), counted AS (
-    {policies.COUNT_RENTAL.format("$1, $2, $23, $24, $25, $26, $27, $15")}
+RENTAL_PARTS: Final = """
+made AS (
+    INSERT INTO rentals (account_id, id, created_by, created_at, bucket, team_id, key_id, user_id, name, tags, wanted, launch,
+                         ssh_keys, max_duration_seconds, max_spend, listing, rate, status, stage, next_at, queued_until,
+                         sealed_env, deadline_at, version, attempts, keys_version, keys_applied, log_offset)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+            1, 0, 1, 0, 0)
+), told AS (
+    INSERT INTO events (account_id, subject, seq, id, type, at, actor, data)
+    VALUES ($1, $2, 1, $24, 'rental.' || $18, $4, $3, $25)
 )
-INSERT INTO events (account_id, subject, seq, id, type, at, actor, data)
-VALUES ($1, $2, 1, $17, 'rental.' || $19, $15, $6, $18)
-"""  # noqa: S608 - constants
+"""
 
 INSERT_SSH_KEY: Final = """
 INSERT INTO ssh_keys (account_id, id, name, public_key, fingerprint, created_at) VALUES ($1, $2, $3, $4, $5, $6)

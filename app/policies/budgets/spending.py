@@ -14,11 +14,11 @@ from app import tenancy, wallet
 from app.kit.days import day_around, month_around, week_around, zone_named
 from app.kit.db import driver
 from app.kit.ids import AccountId, RentalId
-from app.policies import queries as room
 from app.policies.budgets import queries
 from app.policies.budgets.crossing import Around, crossing, used
-from app.policies.reading import get_policies
-from app.policies.standing import Budget, BudgetName, budgets_of, limit_budget
+from app.policies.reading import Rules, get_policies
+from app.policies.spenders import Spender
+from app.policies.standing import Budget, BudgetName, Inquiry, budgets_of, limit_budget
 from app.policies.terms import OnExceeded, Policy, SubjectKind
 from app.wallet import Meter
 
@@ -95,17 +95,5 @@ async def _members(
 async def _settled(session: AsyncSession, budgets: Sequence[Budget], *, account_id: AccountId) -> list[int]:
     if not budgets:
         return []
-    for from_days in (True, False):
-        [row] = await driver(session).fetch(
-            room.standing(of_account=False, from_days=from_days),
-            account_id,
-            None,
-            None,
-            None,
-            [budget.subject for budget in budgets],
-            [budget.first_day for budget in budgets],
-            [budget.since for budget in budgets],
-        )
-        if not from_days or [budget.time_zone for budget in budgets] == row["zones"]:
-            break
-    return list(row["spent"])
+    inquiry = Inquiry(Rules(Spender(account_id), (), ()), tuple(budgets))
+    return list((await inquiry.read(session))["spent"])

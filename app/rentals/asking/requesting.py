@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import audit, catalog, policies, wallet
-from app.kit.db import driver
 from app.kit.ids import AccountId, EventId, QuoteId, RentalId
 from app.kit.leases import bucket_of
 from app.kit.vault import Vault
@@ -114,26 +113,11 @@ async def request(
     if rules is None:
         rules = await policies.terms_for(session, policies.Spender(account_id))
         ask = replace(ask, wanted=policies.narrow(rules.policies, ask.wanted))
-    chosen, queued_until = quoted, None
-    try:
-        chosen = chosen or await _cheapest(session, ask.wanted, at=at)
-    except NoMatchingListings:
-        if ask.wait_seconds is None:
-            raise
-        chosen, queued_until = wished(ask.wanted), at + timedelta(seconds=ask.wait_seconds)
-    rate = chosen.all_in_micros_per_hour
-    held = rate if ask.max_spend is None else min(rate, ask.max_spend)
-    made = Requested(rental_id, chosen, rate, held, at, queued_until)
-    await _reserve(session, ask, made, rules=rules, actor=actor)
-    await _insert(
-        session,
-        ask,
-        made,
-        spender=rules.spender,
-        sealed_env=_seal(vault, ask.launch.env, account_id=account_id, rental_id=rental_id),
-        actor=actor,
-        deadline_at=at + timedelta(seconds=provisioning_seconds),
-    )
+    made = await _match(session, ask, rental_id=rental_id, quoted=quoted, at=at)
+    sealed = _seal(vault, ask.launch.env, account_id=account_id, rental_id=rental_id)
+    deadline_at = at + timedelta(seconds=provisioning_seconds)
+    rows = _rows(ask, made, spender=rules.spender, sealed_env=sealed, actor=actor, deadline_at=deadline_at)
+    await _reserve(session, ask, made, rules=rules, rows=rows, actor=actor)
     await audit.write(session, _created(ask, made, spender=rules.spender, actor=actor))
     return made
 
@@ -150,8 +134,30 @@ def environment(vault: Vault, rental: RentalRow) -> dict[str, str]:
     return opened
 
 
-async def _reserve(session: AsyncSession, ask: Ask, made: Requested, *, rules: policies.Rules, actor: str) -> None:
-    """Hold the money and ask the policies, under the lock on the wallet that holding it takes.
+async def _match(
+    session: AsyncSession, ask: Ask, *, rental_id: RentalId, quoted: Chosen | None, at: datetime
+) -> Requested:
+    """Return the rental of the cheapest match, or of what is waited for.
+
+    Raises:
+        NoMatchingListings: nothing on offer fits, and the caller does not wait.
+    """
+    queued_until = None
+    try:
+        chosen = quoted or await _cheapest(session, ask.wanted, at=at)
+    except NoMatchingListings:
+        if ask.wait_seconds is None:
+            raise
+        chosen, queued_until = wished(ask.wanted), at + timedelta(seconds=ask.wait_seconds)
+    rate = chosen.all_in_micros_per_hour
+    held = rate if ask.max_spend is None else min(rate, ask.max_spend)
+    return Requested(rental_id, chosen, rate, held, at, queued_until)
+
+
+async def _reserve(
+    session: AsyncSession, ask: Ask, made: Requested, *, rules: policies.Rules, rows: policies.Rows, actor: str
+) -> None:
+    """Hold the money, then ask the policies and write the rental under the lock on the wallet that holding it takes.
 
     A policy's no comes before the wallet's: no card is asked to pay for what may not be rented.
     """
@@ -170,7 +176,7 @@ async def _reserve(session: AsyncSession, ask: Ask, made: Requested, *, rules: p
         await wallet.lock(session, account_id=account_id)
         await policies.require(session, rules, wish, at=made.at)
         raise
-    await policies.require(session, rules, wish, at=made.at)
+    await policies.admit(session, rules, wish, rental_id=made.rental_id, rows=rows, at=made.at)
 
 
 async def _cheapest(session: AsyncSession, wanted: catalog.Wanted, *, at: datetime) -> Chosen:
@@ -232,50 +238,36 @@ def _created(ask: Ask, made: Requested, *, spender: policies.Spender, actor: str
     )
 
 
-async def _insert(
-    session: AsyncSession,
-    ask: Ask,
-    made: Requested,
-    *,
-    spender: policies.Spender,
-    sealed_env: bytes | None,
-    actor: str,
-    deadline_at: datetime,
-) -> None:
-    waits = made.queued_until is not None
-    status, stage = (Status.QUEUED, None) if waits else (Status.PROVISIONING, Stage.MATCHING)
+def _rows(
+    ask: Ask, made: Requested, *, spender: policies.Spender, sealed_env: bytes | None, actor: str, deadline_at: datetime
+) -> policies.Rows:
+    """Return the rental and its first event, in the order of ``RENTAL_PARTS``."""
+    chosen, waits = made.chosen, made.queued_until is not None
     told = {
-        "family": made.chosen.family or None,
-        "provider": made.chosen.provider or None,
+        "family": chosen.family or None,
+        "provider": chosen.provider or None,
         "rate_micros_per_hour": made.rate,
     }
-    await driver(session).execute(
-        queries.INSERT_RENTAL,
-        spender.account_id,
-        made.rental_id,
-        bucket_of(spender.account_id),
+    values = (
+        *(spender.account_id, made.rental_id, actor, made.at, bucket_of(spender.account_id)),
+        *(spender.team_id, spender.key_id, spender.user_id),
+        *_asked(ask),
+        *(json.dumps(chosen.stored()), made.rate),
+        *((Status.QUEUED, None) if waits else (Status.PROVISIONING, Stage.MATCHING)),
+        *(made.queued_until or made.at, made.queued_until),
+        *(sealed_env, deadline_at),
+        *(EventId.new(), json.dumps(told)),
+    )
+    return policies.Rows(queries.RENTAL_PARTS, values)
+
+
+def _asked(ask: Ask) -> tuple[object, ...]:
+    return (
         ask.name,
         json.dumps(dict(ask.tags)),
-        actor,
         json.dumps(stored_wanted(ask.wanted)),
         json.dumps(ask.launch.stored()),
-        sealed_env,
-        json.dumps(made.chosen.stored()),
-        made.rate,
         json.dumps([dict(key) for key in ask.ssh_keys]),
         ask.max_duration_seconds,
         ask.max_spend,
-        made.at,
-        deadline_at,
-        EventId.new(),
-        json.dumps(told),
-        status,
-        stage,
-        made.queued_until or made.at,
-        made.queued_until,
-        spender.team_id,
-        spender.key_id,
-        spender.user_id,
-        made.chosen.family or None,
-        made.chosen.gpu_count,
     )
