@@ -65,6 +65,7 @@ async def hold(
                 actor=actor,
                 rental_id=rental_id,
             ),
+            is_new=True,
         )
     except ledger.OverdrawnError as short:
         raise InsufficientBalance.of(required=amount, available=short.available, owed=short.owed) from None
@@ -161,8 +162,9 @@ async def refund_host_fault(
     reason: str,
     good_until: datetime | None = None,
 ) -> int:
-    """Give back what a closed hold was charged since its host failed: all, or what was used after ``good_until``.
+    """Give back what a hold was charged since its host failed: all, or what was used after ``good_until``.
 
+    For one that is closed, or waits: what runs after that is charged from its first second on, whatever its rate.
     Returns micro-dollars; what was given back once is not given again.
     """
     await ledger.lock_wallets(session, [account_id])
@@ -170,9 +172,15 @@ async def refund_host_fault(
     meter = meter_of(row)
     kept = 0 if good_until is None else meter.elapsed(good_until) - meter.overrun_seconds
     deserved = meter.charged - await _cost(session, meter, max(0, min(meter.billed_seconds, kept)))
-    amount: int = deserved - row["refunded"]
-    if amount <= 0:
-        return 0
+    amount: int = max(0, deserved - (row["refunded"] - row["forgiven"]))
+    if amount:
+        await _give_back(session, row, amount, at=at, reason=reason)
+    await driver(session).execute(queries.FORGIVE, account_id, rental_id)
+    return amount
+
+
+async def _give_back(session: AsyncSession, row: asyncpg.Record, amount: int, *, at: datetime, reason: str) -> None:
+    account_id, rental_id = AccountId(row["account_id"]), RentalId(row["rental_id"])
     refund = Movement(
         account_id=account_id,
         kind=Kind.HOST_FAULT_REFUND,
@@ -185,7 +193,6 @@ async def refund_host_fault(
     await receive(session, refund)
     await lots.advance(session, account_id)  # a promotion that has expired may be among it: its expiry is due again
     await driver(session).execute(queries.REFUND, account_id, rental_id, amount)
-    return amount
 
 
 async def lock_hold(session: AsyncSession, account_id: AccountId, rental_id: RentalId) -> asyncpg.Record:

@@ -27,6 +27,7 @@ class HoldRow(Base):
             name="earlier_is_within",
         ),
         CheckConstraint("refunded BETWEEN 0 AND charged", name="refund_within_charge"),
+        CheckConstraint("forgiven BETWEEN 0 AND refunded", name="forgiven_within_refund"),
         CheckConstraint("state <> 'closed' OR held = 0", name="closed_is_empty"),
         CheckConstraint("state <> 'running' OR started_at IS NOT NULL", name="running_has_started"),
         CheckConstraint("(stop_by IS NULL) = (stop_by_because IS NULL)", name="cap_has_a_reason"),
@@ -46,9 +47,11 @@ class HoldRow(Base):
     charged: Mapped[int]
     """Captured so far; always C(billed_seconds): what earlier rates cost, and the present rate since."""
     refunded: Mapped[int]
+    forgiven: Mapped[int] = mapped_column(server_default=text("0"))
+    """What of it was for seconds before ``base_seconds``: the next run is charged from its first second on."""
     billed_seconds: Mapped[int]
     base_seconds: Mapped[int]
-    """Billable seconds of earlier runs; the present run adds to it from ``started_at``."""
+    """Billable seconds of earlier runs, also those given back; the present run adds to it from ``started_at``."""
     earlier_seconds: Mapped[int] = mapped_column(server_default=text("0"))
     """Seconds billed at earlier rates; 0 while the first one holds."""
     earlier_charged: Mapped[int] = mapped_column(server_default=text("0"))

@@ -19,7 +19,7 @@ VALUES ($1, $2, $3, 'waiting', $4, $5, 0, 0, 0, 0, 0, $6, 0, $7)
 """
 
 LOCK_HOLD: Final = f"""
-SELECT {_METER}, state, refunded, closed_at FROM holds WHERE account_id = $1 AND rental_id = $2 FOR NO KEY UPDATE
+SELECT {_METER}, state, refunded, forgiven, closed_at FROM holds WHERE account_id = $1 AND rental_id = $2 FOR NO KEY UPDATE
 """  # noqa: S608 - a constant
 
 LOCK_RUNNING: Final = f"""
@@ -103,6 +103,11 @@ FROM transfers WHERE account_id = $1 AND rental_id = $2 AND kind = 'usage' AND f
 """
 
 REFUND: Final = "UPDATE holds SET refunded = refunded + $3 WHERE account_id = $1 AND rental_id = $2"
+
+FORGIVE: Final = """
+UPDATE holds SET forgiven = refunded, base_seconds = greatest(base_seconds, billed_seconds + overrun_seconds)
+WHERE account_id = $1 AND rental_id = $2 AND state = 'waiting'
+"""
 
 # What a running hold has used and not captured at $2, in the terms of Meter.accrued.
 _ACCRUED = """
