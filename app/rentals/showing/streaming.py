@@ -7,17 +7,16 @@ the rental is over and everything was sent, after half an hour, or as soon as it
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi import Request
 
-from app.events import EventRow, list_events
+from app.events import EventRow, in_dollars, list_events
 from app.kit.db import is_transient
 from app.kit.errors import AppError
 from app.kit.ids import RentalId
-from app.kit.money import dollars
 from app.rentals import queries
 from app.rentals.models import RentalRow
 from app.rentals.showing.reach import sees
@@ -53,7 +52,7 @@ class RentalEvent(Wire):
             rental_id=row.subject,
             at=row.at,
             actor=row.actor,
-            data=_in_dollars(row.data),
+            data=in_dollars(row.data),
         )
 
 
@@ -140,11 +139,3 @@ async def _look(
 
 def _told(event: RentalEvent) -> str:
     return f"id: {event.seq}\nevent: {event.type}\ndata: {event.model_dump_json()}\n\n"
-
-
-def _in_dollars(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is stored in micro-dollars as every amount is shown: without the unit in its name."""
-    return {
-        name.replace("_micros", ""): dollars(value) if "_micros" in name and isinstance(value, int) else value
-        for name, value in data.items()
-    }
