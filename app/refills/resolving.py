@@ -74,25 +74,15 @@ async def decline(
     if not attempt.is_open:
         return False
     account_id = attempt.account_id
-    attempt = replace(
-        attempt,
-        decline_code=decline_code,
-        advice_code=advice_code,
-        payment_intent_id=payment_intent_id or attempt.payment_intent_id,
-    )
+    why: dict[str, Any] = {"decline_code": decline_code, "advice_code": advice_code}
+    attempt = replace(attempt, **why, payment_intent_id=payment_intent_id or attempt.payment_intent_id)
     await move(session, attempt, AttemptState.DECLINED, at=at)
-    told = _of(attempt) | {"decline_code": decline_code, "advice_code": advice_code, "last4": last4}
+    told = _of(attempt) | why | {"last4": last4}
     await tell(session, account_id, "auto_topup.declined", told, at=at)
     rule = await _change(
         session,
         account_id,
-        lambda rule: states.after_decline(
-            states.lapsed(rule, at),
-            at,
-            decline_code=decline_code,
-            advice_code=advice_code,
-            fingerprint=attempt.card_fingerprint,
-        ),
+        lambda rule: states.after_decline(states.lapsed(rule, at), at, **why, fingerprint=attempt.card_fingerprint),
         at=at,
     )
     again = rule is not None and rule.state is State.BACKING_OFF and rule.until

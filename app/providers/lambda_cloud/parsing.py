@@ -78,19 +78,14 @@ def parse_offer(stock: Stock) -> Offer | None:
     gpu_count = whole(specs.get("gpus"), high=1024)
     if gpu_count == 0:
         return None
-    stem = _TYPE.fullmatch(stock.type_name)
-    if stem is None:
-        raise Malformed("a type's name has another form")
-    region = mapping(stock.region)
-    region_id = name(region.get("name"))
-    if not _REGION.fullmatch(region_id):
-        raise Malformed("a region's name has another form")
+    stem, region = _stem(stock.type_name), mapping(stock.region)
+    region_id = _region_id(region)
     storage = maybe(floored, specs.get("storage_gib"))
     memory = maybe(floored, specs.get("memory_gib"))
     return Offer(
         provider="lambda",
         offer_id=f"{stock.type_name}{SEPARATOR}{region_id}",
-        gpu_name=stem[1],
+        gpu_name=stem,
         gpu_count=gpu_count,
         vram_mib=_vram_mib(kind),
         price_micros_per_hour=whole(kind.get("price_cents_per_hour"), low=1, high=_CENTS_MAX) * _MICROS_PER_CENT,
@@ -103,10 +98,10 @@ def parse_offer(stock: Stock) -> Offer | None:
         ram_mib=None if memory is None else memory * _MIB_PER_GIB,
         disk_gb_max=None if storage is None else storage * _GIB // _GB,
         egress_micros_per_gb=0,
-        interconnect=next((form for form in ("sxm", "pcie", "nvl") if form in stem[1]), None),
+        interconnect=next((form for form in ("sxm", "pcie", "nvl") if form in stem), None),
         security_tier="secure",
         static_ip=True,
-        architecture="arm64" if stem[1].startswith(_ARM_STEMS) else "x86_64",
+        architecture="arm64" if stem.startswith(_ARM_STEMS) else "x86_64",
     )
 
 
@@ -161,6 +156,20 @@ def parse_key(value: object) -> StoredKey | None:
 
 def _instance_id(value: object) -> str:
     return name(value, longest=64)
+
+
+def _stem(type_name: str) -> str:
+    found = _TYPE.fullmatch(type_name)
+    if found is None:
+        raise Malformed("a type's name has another form")
+    return found[1]
+
+
+def _region_id(region: Mapping[str, object]) -> str:
+    region_id = name(region.get("name"))
+    if not _REGION.fullmatch(region_id):
+        raise Malformed("a region's name has another form")
+    return region_id
 
 
 def _vram_mib(kind: Mapping[str, object]) -> int:

@@ -93,18 +93,11 @@ def _offer(row: object, number: int, *, as_of: datetime, until: datetime) -> Off
     if not isinstance(row, dict):
         raise SheetError(f"{where} must be a table beginning with [[offers]]")
     _refuse_unknown(row, _OFFER_KEYS, where)
-    offer_id = _must(row, "id", name, where)
-    if not _OFFER_ID.fullmatch(offer_id):
-        raise SheetError(f"{where} id must be letters, digits, dots, dashes and underscores")
-    country = _read(row, "country", name, where)
-    if country is not None and not _COUNTRY.fullmatch(country):
-        raise SheetError(f"{where} country must be two capital letters such as DE")
     region_id = _must(row, "region", name, where)
     ram_gib = _read(row, "ram_gib", whole, where)
-    reliability = _read(row, "reliability", _share, where)
     return Offer(
         provider="manual",
-        offer_id=offer_id,
+        offer_id=_offer_id(row, where),
         gpu_name=_must(row, "gpu", name, where),
         gpu_count=_must(row, "gpu_count", lambda value: whole(value, low=1, high=64), where),
         vram_mib=_must(row, "vram_gib", lambda value: whole(value, low=1, high=4096), where) * _MIB_PER_GIB,
@@ -113,7 +106,7 @@ def _offer(row: object, number: int, *, as_of: datetime, until: datetime) -> Off
         spot=False,
         region_id=region_id,
         region_name=_read(row, "region_name", name, where) or region_id,
-        country=country,
+        country=_country(row, where),
         cpu_cores=_read(row, "cpu_cores", whole, where),
         ram_mib=None if ram_gib is None else ram_gib * _MIB_PER_GIB,
         disk_gb_max=_read(row, "disk_gb_max", whole, where),
@@ -123,13 +116,27 @@ def _offer(row: object, number: int, *, as_of: datetime, until: datetime) -> Off
         min_commitment_seconds=_read(row, "min_commitment_seconds", whole, where) or 0,
         interconnect=_one_of(row, "interconnect", _INTERCONNECTS, where),
         cuda_max=_read(row, "cuda_max", name, where),
-        reliability_ppm=reliability,
+        reliability_ppm=_read(row, "reliability", _share, where),
         security_tier=_one_of(row, "security_tier", _TIERS, where) or "datacenter",
         static_ip=row.get("static_ip") is True,
         architecture=_read(row, "architecture", name, where) or "x86_64",
         priced_at=as_of,
         priced_until=until,
     )
+
+
+def _offer_id(row: dict[str, Any], where: str) -> str:
+    offer_id: str = _must(row, "id", name, where)
+    if not _OFFER_ID.fullmatch(offer_id):
+        raise SheetError(f"{where} id must be letters, digits, dots, dashes and underscores")
+    return offer_id
+
+
+def _country(row: dict[str, Any], where: str) -> str | None:
+    country: str | None = _read(row, "country", name, where)
+    if country is not None and not _COUNTRY.fullmatch(country):
+        raise SheetError(f"{where} country must be two capital letters such as DE")
+    return country
 
 
 def _moment(value: object) -> datetime:

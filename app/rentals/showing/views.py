@@ -109,18 +109,14 @@ def metered_at(row: RentalRow, at: datetime) -> datetime:
 
 def rental_view(seen: Seen, *, at: datetime) -> Rental:
     """Return a rental as it is shown at ``at``."""
-    row, meter = seen.row, seen.hold.meter
-    until = metered_at(row, at)
-    accrued = meter.accrued(until)
-    chosen = Chosen.restored(row.listing)
-    connection = _connection(seen)
+    row, connection = seen.row, _connection(seen)
     return Rental(
         id=row.id,
         name=row.name,
         status=row.status,  # type: ignore[arg-type]
         stage=row.stage,  # type: ignore[arg-type]
         status_reason=row.status_reason,
-        **_hardware(chosen),
+        **_hardware(Chosen.restored(row.listing)),
         **_launched(row.launch),
         interruptions=row.interruptions,
         interrupted_at=row.interrupted_at,
@@ -130,14 +126,7 @@ def rental_view(seen: Seen, *, at: datetime) -> Rental:
         ssh=_ssh(connection),
         endpoints=_endpoints(connection),
         rate=_rate(seen),
-        reserve=Reserve(held=meter.held, remaining=meter.held - accrued, funded_until=meter.funded_until),
-        cost=Cost(
-            billed_seconds=meter.billable(until),
-            charged=meter.charged,
-            accrued=accrued,
-            refunded=seen.hold.refunded,
-        ),
-        limits=Limits(max_duration_seconds=row.max_duration_seconds, max_spend=meter.max_spend, stop_at=row.stop_at),
+        **_money(seen, at=at),
         created_by=row.created_by,
         team_id=row.team_id,
         user_id=row.user_id,
@@ -207,6 +196,21 @@ def meter_view(row: RentalRow, hold: HoldView, *, at: datetime) -> MeterView:
         funded_until=meter.funded_until,
         ends_at=meter.ends_at,
     )
+
+
+def _money(seen: Seen, *, at: datetime) -> dict[str, Any]:
+    row, meter, until = seen.row, seen.hold.meter, metered_at(seen.row, at)
+    accrued = meter.accrued(until)
+    return {
+        "reserve": Reserve(held=meter.held, remaining=meter.held - accrued, funded_until=meter.funded_until),
+        "cost": Cost(
+            billed_seconds=meter.billable(until),
+            charged=meter.charged,
+            accrued=accrued,
+            refunded=seen.hold.refunded,
+        ),
+        "limits": Limits(max_duration_seconds=row.max_duration_seconds, max_spend=meter.max_spend, stop_at=row.stop_at),
+    }
 
 
 def _rate(seen: Seen) -> Rate:
