@@ -55,6 +55,7 @@ def _for_people(told: Announcement, *, home: Path, is_real: bool) -> str:
 Hourglass serves after {told.ready_seconds:.1f} s.
 
 API       {told.url}  (reference: {told.url}/docs)
+Sign in   {told.url}/v1/auth/github  (in a browser)
 {clouds}
 API key   {told.api_key}  (a demo account with $50)
 {cards}Logs      {home / "log"}
