@@ -103,10 +103,11 @@ async def open_wallet(session: AsyncSession, *, account_id: AccountId, at: datet
     await driver(session).execute(queries.OPEN_WALLET, account_id, bucket_of(account_id), at)
 
 
-async def post(session: AsyncSession, movement: Movement) -> Balances:
+async def post(session: AsyncSession, movement: Movement, *, is_new: bool = False) -> Balances:
     """Move money: one statement that changes the wallet and inserts the transfer, or does neither.
 
-    Posting a key again returns the first outcome with ``replayed``.
+    Posting a key again returns the first outcome with ``replayed``. With ``is_new`` the key is of something that this
+    very transaction makes, and is not looked for first: used all the same, it fails the transaction like a twin's.
 
     Raises:
         TwinPostedError: a twin committed in this very moment; the transaction, run again whole, replays.
@@ -118,7 +119,8 @@ async def post(session: AsyncSession, movement: Movement) -> Balances:
     """
     _check(movement)
     with _telling_twins():
-        row = await driver(session).fetchrow(queries.POST_ONE, *_columns(movement))
+        statement = queries.POST_NEW if is_new else queries.POST_ONE
+        row = await driver(session).fetchrow(statement, *_columns(movement))
     if row is None:
         return await _explain(session, movement)
     _POSTED[movement.kind].inc()

@@ -9,13 +9,13 @@ INSERT INTO wallets (account_id, bucket, available, reserved, owed, seq, alert_b
 VALUES ($1, $2, 0, 0, 0, 0, 0, $3) ON CONFLICT DO NOTHING
 """
 
-POST_ONE: Final = """
+# For a key that is as new as what it names: looking for it first is a tenth of the statement's time.
+POST_NEW: Final = """
 WITH moved AS (
     UPDATE wallets SET available = available + $2, reserved = reserved + $3, owed = owed + $4, seq = seq + 1
     WHERE account_id = $1
       AND least(available + $2, owed + $4) = 0 AND reserved + $3 >= 0
       AND ($7 <> 'reserve' OR frozen_at IS NULL AND restricted_at IS NULL)
-      AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.account_id = $1 AND t.id = $6)
     RETURNING available, reserved, owed, seq, available <= alert_below AS alert_due
 ), written AS (
     INSERT INTO transfers (account_id, seq, id, kind, debit, credit, amount, available_after, reserved_after, owed_after,
@@ -27,6 +27,12 @@ WITH moved AS (
 )
 SELECT available, reserved, owed, seq, alert_due FROM moved
 """
+
+POST_ONE: Final = POST_NEW.replace(
+    "    RETURNING",
+    """      AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.account_id = $1 AND t.id = $6)
+    RETURNING""",
+)
 
 POST_MANY: Final = """
 WITH m AS MATERIALIZED (

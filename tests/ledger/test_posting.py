@@ -64,6 +64,21 @@ async def test_a_key_posted_again_moves_nothing_and_gives_the_first_balances(wor
         await post(worker_db, movement(account, amount=1))
 
 
+async def test_a_key_said_to_be_new_moves_once_and_fails_the_transaction_when_it_was_used(worker_db, new_account):
+    account = await new_account(micros=3_000_000)
+    for new in (True, False):
+        async with worker_db.begin_unscoped() as session:
+            balances = await ledger.post(session, movement(account), is_new=new)
+            assert (balances.available, balances.seq, balances.replayed) == (2_000_000, 2, not new)
+    with pytest.raises(ledger.TwinPostedError):
+        async with worker_db.begin_unscoped() as session:
+            await ledger.post(session, movement(account), is_new=True)
+    assert len(await rows_of(worker_db, account)) == 2
+    with pytest.raises(ledger.OverdrawnError):
+        async with worker_db.begin_unscoped() as session:
+            await ledger.post(session, movement(account, amount=2_000_001, key="more"), is_new=True)
+
+
 async def test_the_same_key_fifty_times_at_once_moves_once(worker_db, new_account):
     account = await new_account(micros=3_000_000)
     answers = await asyncio.gather(*(post(worker_db, movement(account)) for _ in range(50)))
