@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,7 +27,7 @@ from app.settings import Settings
 SECRET = "a secret for benchmarks, and for nothing else"
 SQL = Path(__file__).parent / "sql"
 _TEMPLATE = "newest"
-_TPS = re.compile(r"^tps = ([\d.]+)", re.MULTILINE)
+_PROGRESS = re.compile(r"^progress: ([\d.]+) s, ([\d.]+) tps", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class Ground:
         """Return a deployment's settings on one of the databases."""
         return Settings(home=self.home).changed(database_url=SecretStr(url), secret=SecretStr(SECRET), **values)
 
-    async def pgbench(self, url: str, *arguments: str, role: str = "postgres") -> float:
-        """Run pgbench and return its transactions per second.
+    async def pgbench(self, url: str, *arguments: str, role: str = "postgres") -> str:
+        """Run pgbench and return what it said.
 
         Raises:
             RuntimeError: it failed, or some of its transactions did.
@@ -73,10 +74,20 @@ class Ground:
             stderr=asyncio.subprocess.STDOUT,
         )
         said = (await process.communicate())[0].decode()
-        found = _TPS.search(said)
-        if process.returncode != 0 or (found is None and "-i" not in arguments):
+        if process.returncode != 0:
             raise RuntimeError(f"pgbench failed:\n{said[-2000:]}")
-        return float(found[1]) if found else 0.0
+        return said
+
+    async def rate(self, url: str, *arguments: str, seconds: int, role: str = "postgres") -> float:
+        """Return pgbench's transactions per second, over so many seconds after a first one.
+
+        In the first one connections plan their statements, and a service keeps its connections for hours.
+        """
+        timed = ("-n", "-M", "prepared", "-P", "1", "-T", str(seconds + 1))
+        said = await self.pgbench(url, *timed, *arguments, role=role)
+        reached = [(float(second), float(rate)) for second, rate in _PROGRESS.findall(said)]
+        done = sum((end - begin) * rate for (begin, _), (end, rate) in pairwise(reached))
+        return done / (reached[-1][0] - reached[0][0])
 
 
 @asynccontextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -27,6 +28,14 @@ class Row:
     def holds(self) -> bool:
         """Whether the target is met."""
         return self.measured <= self.target if self.is_ceiling else self.measured >= self.target
+
+
+async def rate_of(step: Callable[[int], Awaitable[object]], times: int) -> float:
+    """Return how often per second one client takes a step, one after the other."""
+    began = time.perf_counter()
+    for number in range(times):
+        await step(number)
+    return times / (time.perf_counter() - began)
 
 
 def of(measured: Sequence[float], base: Sequence[float]) -> float:

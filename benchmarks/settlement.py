@@ -37,7 +37,7 @@ async def measure(ground: Ground, budget: Budget, *, is_quick: bool) -> list[Row
     async with opened(few, WORKER) as db, opened(few, API, pool_size=1) as api:
         move = money.mover(api)
         for number in range(budget.rounds + 1):
-            single.append(await money.rate_of(move))
+            single.append(await report.rate_of(move, money.MOVEMENTS))
             small.append(await _settled_per_second(db, number, running=FEW))
             if many is not None:
                 async with opened(many, WORKER) as crowded:

@@ -2,8 +2,8 @@
 -- an entry for each of its two accounts, with the balance before and after. All of it is one PL/pgSQL function; ids are
 -- prefixed ULIDs made in the database, amounts are NUMERIC.
 
--- Servers differ in whether they can make a UUID that begins with the time.
-CREATE FUNCTION can_time_uuids() RETURNS BOOLEAN LANGUAGE sql STABLE AS $$
+-- Servers differ in whether they can make a UUID that begins with the time; one server does not change.
+CREATE FUNCTION can_time_uuids() RETURNS BOOLEAN LANGUAGE sql IMMUTABLE AS $$
     SELECT EXISTS (SELECT FROM pg_proc p WHERE p.proname = 'uuidv7')
 $$;
 

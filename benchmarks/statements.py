@@ -1,0 +1,183 @@
+"""The movement's statement by itself: beside pgbench's simple-update, and beside a ledger with three rows per transfer.
+
+That ledger is built like pgledger, in words of our own: one PL/pgSQL call locks two accounts, changes both balances and
+versions, and writes the transfer and two entries under ids made in the database, with NUMERIC amounts. On one hot
+account it was measured beside pgledger itself on PostgreSQL 18: as fast, within a fiftieth.
+
+On one hot row a movement begins when the one before it has been flushed to disk, in every ledger whose movements are
+transactions of their own. So the disk bounds that ratio: a bare counter, raised by one in the same way, is told beside
+it, and nothing durable is faster. What one statement posts many of shares one flush, and is compared too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+
+from app import ledger
+from app.kit.db import Database
+from app.kit.ids import AccountId
+from app.kit.rls import API, WORKER
+from app.ledger import Kind, Movement
+from app.ledger.queries import POST_NEW
+from benchmarks import report
+from benchmarks.ground import SQL, Ground, opened
+from benchmarks.report import Row
+
+FIRST = 1_000_000_000_000_000_000
+WALLETS = 10_000
+CLIENTS = (1, 8, 32)
+HOT_CLIENTS = 8
+AT_ONCE = 100
+_TIMES = 10
+_AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+# The statement's parameters as pgbench knows them: a wallet reserves five micro-dollars.
+_BOUND = (
+    *(":account", ":minus", ":plus", ":zero", ":key", ":id", ":kind", ":debit", ":credit", ":plus", ":at", "NULL"),
+    *(":actor", ":actor", "NULL", "NULL", "NULL", "NULL", "NULL"),
+)
+_DEFINED = {
+    "minus": "-5",
+    "plus": "5",
+    "zero": "0",
+    "kind": "reserve",
+    "debit": "available",
+    "credit": "reserved",
+    "at": "2026-03-01 12:00:00+00",
+    "actor": "bench",
+    "left": "0",
+}
+
+Runner = Callable[[str, int], Awaitable[float]]
+"""Runs one of the scripts by so many clients and returns how often per second."""
+
+
+async def measure(ground: Ground, url: str, *, rounds: int, seconds: int) -> list[Row]:
+    """Return the rows of this part; the database has wallets with the ids from FIRST on."""
+    yardstick = await ground.new_database("yardstick", migrated=False)
+    await ground.pgbench(yardstick, "-i", "-q", "-s", "10")
+    three_rows = await ground.new_database("three_rows", migrated=False)
+    made = (SQL / "three_rows.sql").read_text().rsplit("VACUUM", 1)
+    await ground.execute(three_rows, made[0], f"VACUUM{made[1]}", *_COUNTER)
+    run = _runner(ground, url, yardstick, three_rows, seconds=seconds)
+    rows = [await _beside_simple_update(run, clients, rounds) for clients in CLIENTS]
+    rows.append(await _hot(run, rounds))
+    rows.append(await _at_once(url, three_rows, rounds))
+    await ground.drop_database(yardstick)
+    await ground.drop_database(three_rows)
+    return rows
+
+
+async def _beside_simple_update(run: Runner, clients: int, rounds: int) -> Row:
+    ours: list[float] = []
+    base: list[float] = []
+    for _ in range(rounds):
+        base.append(await run("simple-update", clients))
+        ours.append(await run("spread", clients))
+    what = f"movement's SQL ÷ pgbench simple-update, {clients} clients"
+    return Row(what, report.of(ours, base), 1.5, said=report.rates(("movement", ours), ("simple-update", base)))
+
+
+async def _hot(run: Runner, rounds: int) -> Row:
+    took: dict[str, list[float]] = {"three_rows": [], "hot": [], "counter": []}
+    for _ in range(rounds):
+        for script, rates in took.items():
+            rates.append(await run(script, HOT_CLIENTS))
+    said = report.rates(
+        ("movement", took["hot"]), ("three rows", took["three_rows"]), ("a bare counter", took["counter"])
+    )
+    what = f"one hot wallet ÷ a ledger with three rows per transfer, {HOT_CLIENTS} clients"
+    return Row(what, report.of(took["hot"], took["three_rows"]), 5, said=said)
+
+
+async def _at_once(url: str, three_rows: str, rounds: int) -> Row:
+    """Compare what settling does to one hot wallet with the same ledger's own way to make many transfers in one call."""
+    ours: list[float] = []
+    base: list[float] = []
+    general = await asyncpg.connect(three_rows)
+    async with opened(url, WORKER, pool_size=1) as db:
+        for _ in range(rounds + 1):
+            base.append(AT_ONCE * await report.rate_of(lambda _: general.fetch(_TRANSFERS, AT_ONCE), _TIMES))
+            ours.append(AT_ONCE * await report.rate_of(lambda _: _post_at_once(db), _TIMES))
+    await general.close()
+    what = f"{AT_ONCE} movements of one wallet at once ÷ as many transfers by one call of that ledger"
+    return Row(
+        what, report.of(ours[1:], base[1:]), 5, said=report.rates(("movements", ours[1:]), ("three rows", base[1:]))
+    )
+
+
+_COUNTER = (
+    "CREATE TABLE counter (id INT PRIMARY KEY, n BIGINT NOT NULL) WITH (fillfactor = 70)",
+    "INSERT INTO counter VALUES (1, 0)",
+)
+
+_TRANSFERS = """
+SELECT * FROM transfer_all((
+    SELECT array_agg(('acct_' || lpad('1', 26, '0'), 'acct_' || lpad((n + 1)::TEXT, 26, '0'), 5)::asked)
+    FROM generate_series(1, $1::int) n
+), NULL, NULL)
+"""
+
+
+async def _post_at_once(db: Database) -> None:
+    hot = AccountId(f"{FIRST + 1}")
+    movements = [
+        Movement(account_id=hot, kind=Kind.RESERVE, amount=5, idempotency_key=uuid4().hex, at=_AT, actor="bench")
+        for _ in range(AT_ONCE)
+    ]
+    async with db.begin_unscoped() as session:
+        await ledger.lock_wallets(session, [hot])
+        await ledger.post_many(session, movements)
+
+
+def _runner(ground: Ground, url: str, yardstick: str, three_rows: str, *, seconds: int) -> Runner:
+    scripts = _written(ground.home)
+    defined = [part for name, value in _DEFINED.items() for part in ("-D", f"{name}={value}")]
+
+    async def run(script: str, clients: int) -> float:
+        many = ("-j", "2", "-c", str(clients))
+        if script == "simple-update":
+            return await ground.rate(yardstick, *many, "-b", script, seconds=seconds)
+        if script in {"spread", "hot"}:
+            return await ground.rate(url, *many, *defined, "-f", str(scripts[script]), seconds=seconds, role=API)
+        return await ground.rate(three_rows, *many, "-f", str(scripts[script]), seconds=seconds)
+
+    return run
+
+
+def _written(home: Path) -> dict[str, Path]:
+    """Write the scripts.
+
+    A client keeps its account for a hundred movements: what is measured is the statement under row-level security.
+    """
+    statement = re.sub(r"\$(\d+)", lambda found: _BOUND[int(found[1]) - 1], POST_NEW).strip()
+    fresh = "\\set key random(1, 9000000000000000000)\n\\set id random(1, 9000000000000000000)\n"
+    texts = {
+        "spread": f"{_naming(f'{FIRST} + random(1, {WALLETS})')}{fresh}{statement};\n",
+        "hot": f"{_naming(f'{FIRST} + 1')}{fresh}{statement};\n",
+        "three_rows": (SQL / "three_rows_transfer.sql").read_text(),
+        "counter": "UPDATE counter SET n = n + 1 WHERE id = 1;\n",
+    }
+    scripts = {}
+    for name, text in texts.items():
+        scripts[name] = home / f"{name}.sql"
+        scripts[name].write_text(text)
+    return scripts
+
+
+def _naming(account: str) -> str:
+    lines = (
+        "\\if :left = 0",
+        f"\\set account {account}",
+        "SELECT set_config('app.account_id', :account, false);",
+        "\\set left 100",
+        "\\endif",
+        "\\set left :left - 1",
+    )
+    return "\n".join(lines) + "\n"
