@@ -8,10 +8,10 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import tenancy
 from app.kit.db import driver
 from app.kit.errors import NotFound
 from app.reports import queries
+from app.reports.naming import team_names
 from app.reports.spending import Days, Sight, Spent, Sums
 from app.statements import Month, is_final
 
@@ -47,9 +47,6 @@ class Chargeback:
         return sum((part.sums for part in self.parts), start=Sums())
 
 
-NO_TEAM = "no team"
-
-
 async def charge_back(session: AsyncSession, sight: Sight, month: Month, *, at: datetime) -> Chargeback:
     """Return what each team's part of a month is.
 
@@ -70,10 +67,9 @@ async def charge_back(session: AsyncSession, sight: Sight, month: Month, *, at: 
             teams.append((row["team_id"], row["rentals"], sums))
         else:
             families[row["team_id"]].append(Spent(row["family"], row["rentals"], sums))
-    ids = [team_id for team_id, _, _ in teams if team_id is not None]
-    names = await tenancy.names_of(session, account_id=sight.account_id, ids=ids)
+    names = await team_names(session, [team_id for team_id, _, _ in teams], account_id=sight.account_id)
     parts = [
-        Part(team_id, _name(names, team_id), rentals, sums, tuple(sorted(families[team_id], key=_dearest_first)))
+        Part(team_id, names[team_id], rentals, sums, tuple(sorted(families[team_id], key=_dearest_first)))
         for team_id, rentals, sums in teams
     ]
     return Chargeback(
@@ -83,10 +79,6 @@ async def charge_back(session: AsyncSession, sight: Sight, month: Month, *, at: 
         is_whole=sight.is_whole,
         parts=tuple(sorted(parts, key=lambda part: (-part.sums.net, part.team_id is None, part.team_id or ""))),
     )
-
-
-def _name(names: dict[str, str], team_id: str | None) -> str:
-    return NO_TEAM if team_id is None else names.get(team_id, team_id)
 
 
 def _dearest_first(spent: Spent) -> tuple[int, bool, str]:

@@ -11,10 +11,10 @@ from app import tenancy
 from app.kit.errors import NotFound
 from app.rentals import IDLE_PERCENT
 from app.reports.asking import ChargebackQuery, Format, IdleQuery, SpendQuery
-from app.reports.charging_back import NO_TEAM, charge_back
+from app.reports.charging_back import charge_back
 from app.reports.forecasting import forecast
 from app.reports.idling import sum_idleness
-from app.reports.naming import names_in
+from app.reports.naming import names_in, team_names
 from app.reports.outlook_schemas import ForecastOut, IdleReport
 from app.reports.paper import printed
 from app.reports.rendering import chargeback_csv, explained, spend_csv, spend_text
@@ -73,9 +73,7 @@ async def report_forecast(work: Seeing) -> Response:
     """Return what this month of UTC will have come to, by team, with how that was reckoned."""
     sight = Sight.of(work.principal)
     told = await forecast(work.session, sight, at=work.at)
-    ids = [team.team_id for team in told.teams if team.team_id is not None]
-    known = await tenancy.names_of(work.session, account_id=work.account_id, ids=ids)
-    names: dict[str | None, str] = {None: NO_TEAM} | {team_id: known.get(team_id, team_id) for team_id in ids}
+    names = await team_names(work.session, [team.team_id for team in told.teams], account_id=work.account_id)
     return answer(ForecastOut.of(told, names, explained(told), is_whole=sight.is_whole))
 
 
