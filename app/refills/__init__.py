@@ -1,7 +1,8 @@
 """Refills: when a wallet asks its card for more, within which caps; the charge itself is the room of topups' work.
 
 Promised: opt-in; at most one open attempt in a wallet; what is charged and in flight in a month stays within the cap at
-every instant; a card that declines is left alone after three tries; every change of a rule's state is an event.
+every instant; a card that declines is left alone after three tries; every change of a rule's state is an event
+and an entry of the audit.
 Tables: auto_topup_rules, topup_attempts; their states are drawn in ``states``.
 Called by wallet (evaluate, in the transaction of every decrease) and by topups (configure, charge, resolve).
 """

@@ -7,7 +7,7 @@ from the ledger in the same statement.
 A charge belongs to the team, person and key that made its rental, to the machine that was in use when it took effect
 (a rental may move to another cloud), and to the tags that the rental bore when the day was counted. What is given back
 belongs to the machine that was charged for last.
-Who reaches only some teams sees theirs and what they rented themselves; a report then says so.
+Who reaches only some teams sees theirs, and what they or their keys rented; a report then says so.
 Tables: report_spend, report_counted; reads transfers, rentals and gpu_use. Called by endpoints and by the worker.
 """
 

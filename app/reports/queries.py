@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# A transfer that touches ``spend`` (all of ``fresh`` do) with what it is spent on. The lookups are per row by key (OFFSET 0 keeps the planner
-# from joining whole tables, since it can't know how few rows are fresh).
+# A transfer that touches ``spend`` (all of ``fresh`` do) with what it is spent on. The lookups are per row by key
+# (OFFSET 0 keeps the planner from joining whole tables, since it can't know how few rows are fresh).
 # The machine is that of the run which was on when the charge took effect: the last that began before, else the first.
 # What is given back goes by the charge before it.
 _ATTRIBUTED = """
@@ -84,7 +84,8 @@ UNCOUNT: Final = "UPDATE report_counted SET seq = 0, counted_at = $2 WHERE accou
 
 # Everything of an account in a span of days that the caller sees: what is counted, and what was posted since. One
 # statement is of one moment, so nothing is seen twice or missed. The upper bound of ``seq`` lets the planner see that few
-# rows are meant; a COALESCE outside of the subquery would keep it from using the index under row-level security. $4 to $6: the teams seen (null: all), and who asks.
+# rows are meant; a COALESCE outside of the subquery would keep it from using the index under row-level security.
+# $4 to $6: the teams seen (null: all), the key that asks, and the person whose every rental is seen.
 _SEEN = f"""
 WITH fresh AS MATERIALIZED (
     SELECT * FROM transfers t
