@@ -18,7 +18,7 @@ from app.web.middleware import Bounds
 from app.web.paging import Cursors, ListAnswer, Page, Position, list_answer, moment_in
 from app.web.principal import SCOPES, AppState, Principal, SignedIn
 from app.web.problems import responses_for
-from app.web.work import Work, calling, consulting, visiting_person, working
+from app.web.work import Visiting, Work, calling, consulting, visiting_person, working
 
 __all__ = [
     "IDEMPOTENT",
@@ -36,6 +36,7 @@ __all__ = [
     "RequestMetrics",
     "SignedIn",
     "Site",
+    "Visiting",
     "Work",
     "answer",
     "calling",

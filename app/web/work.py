@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Annotated
 
 import structlog
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
 from fastapi.security.base import SecurityBase
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -145,6 +146,10 @@ def visiting_person() -> _Visiting:
 def session_model() -> APIKey:
     """Return the description of the session's cookie."""
     return APIKey(**{"in": APIKeyIn.cookie}, name=f"__Host-{SESSION}", description=_SESSION_TOLD)
+
+
+Visiting = Annotated[SignedIn, Depends(visiting_person())]
+"""The head of an endpoint for people, whatever account they have chosen."""
 
 
 def is_consulting(dependency: object) -> bool:

@@ -13,12 +13,11 @@ from app.kit.ids import AccountId
 from app.notifications.edge import require_whole_account
 from app.notifications.letters.preferences import choose, chosen_by
 from app.notifications.letters.schemas import NotificationChoices, NotificationPreferences
-from app.web import SignedIn, Work, answer, check_match, etag, new_router, responses_for, visiting_person, working
+from app.web import Visiting, Work, answer, check_match, etag, new_router, responses_for, working
 from app.web.errors import EtagMismatch, Forbidden, MembershipEnded
 from app.web.exchange import state_of
 
 router = new_router("/v1", tag="notifications")
-Visiting = Annotated[SignedIn, Depends(visiting_person())]
 Administering = Annotated[Work, Depends(working("admin"), scope="function")]
 
 

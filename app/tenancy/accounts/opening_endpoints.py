@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import Annotated, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
-from fastapi import Depends, Request, Response
+from fastapi import Request, Response
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from ulid import ULID
@@ -19,13 +19,12 @@ from app.tenancy.errors import TooMany
 from app.tenancy.opening import open_account
 from app.tenancy.people.signing_in import OpenWallet
 from app.tenancy.queries import FIND_MEMBERSHIPS
-from app.web import ListAnswer, SignedIn, answer, idempotency_key, new_router, responses_for, visiting_person
+from app.web import ListAnswer, SignedIn, Visiting, answer, idempotency_key, new_router, responses_for
 from app.web.errors import IdempotencyKeyMissing, IdempotencyMismatch
 from app.web.exchange import state_of
 
 ORGANIZATIONS_MAX = 20
 router = new_router("/v1/accounts", tag="account")
-Visiting = Annotated[SignedIn, Depends(visiting_person())]
 
 
 class OpeningState(TenancyState, Protocol):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import Depends, Request, Response
+from fastapi import Request, Response
 
 from app import audit
 from app.kit.errors import NotFound
@@ -18,12 +16,11 @@ from app.tenancy.members.schemas import Member, Transfer
 from app.tenancy.models import UserRow
 from app.tenancy.teams import known_user_id
 from app.tenancy.teams.queries import teams_of
-from app.web import SignedIn, Work, answer, new_router, responses_for, visiting_person
+from app.web import Visiting, Work, answer, new_router, responses_for
 from app.web.errors import Forbidden, MembershipEnded
 from app.web.principal import Role
 
 router = new_router("/v1/account", tag="members")
-Visiting = Annotated[SignedIn, Depends(visiting_person())]
 
 
 @router.post(
