@@ -11,7 +11,7 @@ from sqlalchemy import Select, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.db import driver
-from app.kit.errors import NotFound
+from app.kit.finding import found, known
 from app.kit.ids import AccountId, WebhookId
 from app.kit.leases import bucket_of
 from app.kit.vault import Vault
@@ -114,7 +114,7 @@ async def get_endpoint(session: AsyncSession, endpoint_id: str, *, account_id: A
     Raises:
         NotFound: the account has no such one.
     """
-    return _found(await session.scalar(_one(endpoint_id, account_id=account_id)))
+    return found(await session.scalar(_one(endpoint_id, account_id=account_id)), "webhook")
 
 
 async def lock_endpoint(session: AsyncSession, endpoint_id: str, *, account_id: AccountId) -> EndpointRow:
@@ -124,7 +124,7 @@ async def lock_endpoint(session: AsyncSession, endpoint_id: str, *, account_id: 
         NotFound: the account has no such one.
     """
     query = _one(endpoint_id, account_id=account_id).with_for_update(key_share=True)
-    return _found(await session.scalar(query.execution_options(populate_existing=True)))
+    return found(await session.scalar(query.execution_options(populate_existing=True)), "webhook")
 
 
 async def list_endpoints(
@@ -157,17 +157,4 @@ def _of(account_id: AccountId) -> tuple[Any, ...]:
 
 
 def _one(endpoint_id: str, *, account_id: AccountId) -> Select[EndpointRow]:
-    return select(EndpointRow).where(*_of(account_id), EndpointRow.id == _known_id(endpoint_id))
-
-
-def _known_id(text: str) -> WebhookId:
-    try:
-        return WebhookId.parse(text)
-    except ValueError:
-        raise NotFound("There is no such webhook.") from None
-
-
-def _found(row: EndpointRow | None) -> EndpointRow:
-    if row is None:
-        raise NotFound("There is no such webhook.")
-    return row
+    return select(EndpointRow).where(*_of(account_id), EndpointRow.id == known(WebhookId, endpoint_id, "webhook"))

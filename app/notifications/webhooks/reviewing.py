@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.db import driver
-from app.kit.errors import NotFound
+from app.kit.finding import found, known
 from app.kit.ids import AccountId, DeliveryId
 from app.notifications.models import AttemptRow, DeliveryRow
 from app.notifications.told import Told
@@ -47,7 +47,7 @@ async def get_delivery(
     Raises:
         NotFound: the endpoint has no such one.
     """
-    return _found(await session.scalar(_one(delivery_id, account_id=account_id, endpoint_id=endpoint_id)))
+    return found(await session.scalar(_one(delivery_id, account_id=account_id, endpoint_id=endpoint_id)), "delivery")
 
 
 async def lock_delivery(
@@ -59,7 +59,7 @@ async def lock_delivery(
         NotFound: the endpoint has no such one.
     """
     query = _one(delivery_id, account_id=account_id, endpoint_id=endpoint_id).with_for_update()
-    return _found(await session.scalar(query.execution_options(populate_existing=True)))
+    return found(await session.scalar(query.execution_options(populate_existing=True)), "delivery")
 
 
 async def list_attempts(session: AsyncSession, row: DeliveryRow) -> Sequence[AttemptRow]:
@@ -70,21 +70,13 @@ async def list_attempts(session: AsyncSession, row: DeliveryRow) -> Sequence[Att
 
 async def get_event(session: AsyncSession, row: DeliveryRow) -> Told:
     """Return the event that a delivery carries."""
-    [found] = await driver(session).fetch(_EVENT, row.account_id, row.event_id)
-    return Told.of(found, team_id=found["team_id"])
+    [event] = await driver(session).fetch(_EVENT, row.account_id, row.event_id)
+    return Told.of(event, team_id=event["team_id"])
 
 
 def _one(delivery_id: str, *, account_id: AccountId, endpoint_id: str) -> Select[DeliveryRow]:
-    try:
-        known = DeliveryId.parse(delivery_id)
-    except ValueError:
-        raise NotFound("There is no such delivery.") from None
     return select(DeliveryRow).where(
-        DeliveryRow.account_id == account_id, DeliveryRow.endpoint_id == endpoint_id, DeliveryRow.id == known
+        DeliveryRow.account_id == account_id,
+        DeliveryRow.endpoint_id == endpoint_id,
+        DeliveryRow.id == known(DeliveryId, delivery_id, "delivery"),
     )
-
-
-def _found(row: DeliveryRow | None) -> DeliveryRow:
-    if row is None:
-        raise NotFound("There is no such delivery.")
-    return row

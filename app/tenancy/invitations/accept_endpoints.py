@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import cast
 
-from fastapi import Depends, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 
 from app.kit.errors import NotFound
+from app.kit.finding import nothing
 from app.kit.ids import AccountId, InvitationId
 from app.tenancy.authenticating import TenancyState
 from app.tenancy.errors import InvitationOver
 from app.tenancy.forgetting import forget_person_now
 from app.tenancy.invitations.accepting import accept
 from app.tenancy.invitations.pages import accept_page
-from app.tenancy.invitations.queries import NO_INVITATION
 from app.tenancy.invitations.schemas import InvitationAccept, Joined
 from app.tenancy.invitations.tokens import is_token, token_hash
 from app.tenancy.queries import FIND_INVITATION
-from app.web import SignedIn, answer, new_router, responses_for, visiting_person
+from app.web import Visiting, answer, new_router, responses_for
 from app.web.admitting import address_of
 from app.web.errors import AccountSuspended, Forbidden
 from app.web.exchange import state_of
 
 router = new_router("/v1/invitations", tag="members")
-Visiting = Annotated[SignedIn, Depends(visiting_person())]
 
 
 @router.post(
@@ -43,7 +42,7 @@ async def accept_invitation(body: InvitationAccept, person: Visiting, request: R
     rows = await state.auth_db.fetch_once(FIND_INVITATION, hashed) if is_token(body.token) else []
     if not rows:
         state.limiter.count_failure(address)
-        raise NotFound(NO_INVITATION)
+        raise nothing("invitation")
     account_id, invitation_id = AccountId(rows[0]["account_id"]), InvitationId(rows[0]["invitation_id"])
     async with state.db.begin(account_id) as session:
         accepted = await accept(session, person, invitation_id, account_id=account_id, hashed=hashed, at=at)

@@ -11,11 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import audit
 from app.audit import OPERATOR
-from app.kit.errors import NotFound
+from app.kit.finding import known
 from app.kit.ids import AccountId, InvitationId, TeamId
 from app.tenancy.errors import InvitationOver
 from app.tenancy.invitations import queries
-from app.tenancy.invitations.queries import NO_INVITATION
 from app.tenancy.invitations.senders import may_invite
 from app.tenancy.members.changing import remove
 from app.tenancy.members.queries import find_member, list_with_address
@@ -160,7 +159,4 @@ def known_invitation_id(text: str) -> InvitationId:
     Raises:
         NotFound: it is none, which is told like one that nobody has.
     """
-    try:
-        return InvitationId.parse(text)
-    except ValueError:
-        raise NotFound(NO_INVITATION) from None
+    return known(InvitationId, text, "invitation")

@@ -8,11 +8,9 @@ from datetime import datetime
 from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.kit.errors import NotFound
+from app.kit.finding import found
 from app.kit.ids import AccountId, InvitationId
 from app.tenancy.models import InvitationRow
-
-NO_INVITATION = "There is no such invitation."
 
 
 async def page_of_invitations(
@@ -32,7 +30,7 @@ async def get_invitation(session: AsyncSession, invitation_id: InvitationId, *, 
     Raises:
         NotFound: the account has no such invitation.
     """
-    return _found(await session.scalar(_one(invitation_id, account_id)))
+    return found(await session.scalar(_one(invitation_id, account_id)), "invitation")
 
 
 async def lock_invitation(
@@ -43,10 +41,11 @@ async def lock_invitation(
     Raises:
         NotFound: the account has no such invitation.
     """
-    return _found(
+    return found(
         await session.scalar(
             _one(invitation_id, account_id).with_for_update(key_share=True).execution_options(populate_existing=True)
-        )
+        ),
+        "invitation",
     )
 
 
@@ -80,9 +79,3 @@ async def count_made_since(session: AsyncSession, since: datetime, *, account_id
 
 def _one(invitation_id: InvitationId, account_id: AccountId) -> Select[InvitationRow]:
     return select(InvitationRow).where(InvitationRow.account_id == account_id, InvitationRow.id == invitation_id)
-
-
-def _found(row: InvitationRow | None) -> InvitationRow:
-    if row is None:
-        raise NotFound(NO_INVITATION)
-    return row

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.kit.errors import NotFound
+from app.kit.finding import nothing
 from app.kit.ids import AccountId, TeamId
 from app.tenancy.errors import TeamArchived, TooMany, UnknownReference
 from app.tenancy.keys import queries
@@ -111,7 +112,7 @@ def require_seen(caller: Principal, row: ApiKeyRow) -> None:
         NotFound: it does not, as if there were none.
     """
     if not sees(caller, row):
-        raise NotFound("There is no such API key.")
+        raise nothing("API key")
 
 
 def require_changeable(caller: Principal, row: ApiKeyRow) -> None:

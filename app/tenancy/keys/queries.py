@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, func, or_, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.kit.errors import NotFound
+from app.kit.finding import found, known
 from app.kit.ids import AccountId, ApiKeyId
 from app.tenancy.models import ApiKeyRow
 from app.web import Principal
@@ -48,7 +48,7 @@ async def get_key(session: AsyncSession, key_id: ApiKeyId, *, account_id: Accoun
     Raises:
         NotFound: the account has no such key.
     """
-    return _found(await session.scalar(_one(key_id, account_id=account_id)))
+    return found(await session.scalar(_one(key_id, account_id=account_id)), "API key")
 
 
 async def lock_key(session: AsyncSession, key_id: ApiKeyId, *, account_id: AccountId) -> ApiKeyRow:
@@ -57,10 +57,11 @@ async def lock_key(session: AsyncSession, key_id: ApiKeyId, *, account_id: Accou
     Raises:
         NotFound: the account has no such key.
     """
-    return _found(
+    return found(
         await session.scalar(
             _one(key_id, account_id=account_id).with_for_update().execution_options(populate_existing=True)
-        )
+        ),
+        "API key",
     )
 
 
@@ -70,10 +71,7 @@ def known_key_id(text: str) -> ApiKeyId:
     Raises:
         NotFound: it is none, which is told like one that nobody has.
     """
-    try:
-        return ApiKeyId.parse(text)
-    except ValueError:
-        raise NotFound("There is no such API key.") from None
+    return known(ApiKeyId, text, "API key")
 
 
 def _seen_by(caller: Principal) -> ColumnElement[bool]:
@@ -88,9 +86,3 @@ def _seen_by(caller: Principal) -> ColumnElement[bool]:
 
 def _one(key_id: ApiKeyId, *, account_id: AccountId) -> Select[ApiKeyRow]:
     return select(ApiKeyRow).where(ApiKeyRow.account_id == account_id, ApiKeyRow.id == key_id)
-
-
-def _found(row: ApiKeyRow | None) -> ApiKeyRow:
-    if row is None:
-        raise NotFound("There is no such API key.")
-    return row

@@ -9,7 +9,7 @@ from typing import cast
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.kit.errors import NotFound
+from app.kit.finding import nothing
 from app.kit.ids import AccountId, UserId
 from app.tenancy.errors import LastOwner
 from app.tenancy.members import queries
@@ -68,7 +68,7 @@ async def change_role(session: AsyncSession, row: UserRow, role: Role, *, at: da
         LastOwner: nobody else owns the account.
     """
     if row.removed_at is not None:
-        raise NotFound("There is no such member.")
+        raise nothing("member")
     if row.role == "owner" and role != "owner":
         await _require_another_owner(session, row)
     was, row.role = role_of(row), role

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Exists, Select, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.kit.errors import NotFound
+from app.kit.finding import found
 from app.kit.ids import AccountId, TeamId, UserId
 from app.tenancy.models import TeamMemberRow, UserRow
 
@@ -40,7 +40,7 @@ async def get_member(
         NotFound: it isn't there (any more).
     """
     query = _one(user_id, account_id).where(UserRow.removed_at.is_(None))
-    return _found(await session.scalar(query if teams is None else query.where(_in_one_of(teams))))
+    return found(await session.scalar(query if teams is None else query.where(_in_one_of(teams))), "member")
 
 
 async def lock_member(session: AsyncSession, user_id: UserId, *, account_id: AccountId) -> UserRow:
@@ -49,10 +49,11 @@ async def lock_member(session: AsyncSession, user_id: UserId, *, account_id: Acc
     Raises:
         NotFound: it never was there.
     """
-    return _found(
+    return found(
         await session.scalar(
             _one(user_id, account_id).with_for_update(key_share=True).execution_options(populate_existing=True)
-        )
+        ),
+        "member",
     )
 
 
@@ -93,9 +94,3 @@ def _in_one_of(teams: Collection[TeamId]) -> Exists:
 
 def _one(user_id: UserId, account_id: AccountId) -> Select[UserRow]:
     return select(UserRow).where(UserRow.account_id == account_id, UserRow.id == user_id)
-
-
-def _found(row: UserRow | None) -> UserRow:
-    if row is None:
-        raise NotFound("There is no such member.")
-    return row

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, cast
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from app import audit
 from app.kit.errors import NotFound
+from app.kit.finding import known
 from app.kit.ids import AccountId, SessionId
 from app.tenancy.people.errors import SessionChanged
 from app.tenancy.people.schemas import Browser, Membership, SessionChoice, SessionOut, SessionPage
 from app.tenancy.people.sessions import Sessions
 from app.tenancy.people.telling import tell
-from app.web import ListAnswer, SignedIn, answer, list_answer, moment_in, new_router, responses_for, visiting_person
+from app.web import ListAnswer, SignedIn, Visiting, answer, list_answer, moment_in, new_router, responses_for
 from app.web.admitting import drop_session, set_session
 from app.web.browsing import SESSION
 from app.web.errors import InvalidCursor, Unauthorized
 from app.web.exchange import exchange_of, state_of
 
 router = new_router("/v1", tag="sessions")
-Visiting = Annotated[SignedIn, Depends(visiting_person())]
 
 
 @router.get("/session", response_model=SessionOut, operation_id="get_session", responses=responses_for())
@@ -91,7 +91,7 @@ async def end_others(person: Visiting, request: Request) -> Response:
 @router.delete("/sessions/{session_id}", status_code=204, operation_id="end_session", responses=responses_for(NotFound))
 async def end_one(session_id: str, person: Visiting, request: Request) -> Response:
     """End one of the person's sessions, at once and for good."""
-    await _end(person, _session_id(session_id), request)
+    await _end(person, known(SessionId, session_id, "session"), request)
     return Response(status_code=204)
 
 
@@ -119,10 +119,3 @@ async def _end(person: SignedIn, session_id: SessionId, request: Request) -> Non
 
 def _sessions(request: Request) -> Sessions:
     return cast("Sessions", state_of(request).sessions)
-
-
-def _session_id(text: str) -> SessionId:
-    try:
-        return SessionId.parse(text)
-    except ValueError:
-        raise NotFound("There is no such session.") from None

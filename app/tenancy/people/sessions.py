@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from app.kit.db import Database
-from app.kit.errors import NotFound
+from app.kit.finding import nothing
 from app.kit.ids import AccountId, SessionId, TeamId, UserId
 from app.tenancy.people import queries
 from app.tenancy.people.errors import SessionChanged
@@ -120,7 +120,7 @@ class Sessions:
             self._forget_secret(secret)
             known = await self._look_up(secret, at)
             if not await self._db.fetch_once(queries.BELONGS, account_id, known.person.person_id):
-                raise NotFound("There is no such account.")
+                raise nothing("account")
             current = secret if known.is_current else self._tokens.successor(secret)
             following = self._tokens.successor(current)
             hashes = self._tokens.hash(current), self._tokens.hash(following)
@@ -141,7 +141,7 @@ class Sessions:
         done = await self._db.fetch_once(queries.END, session_id, person_id, at, *bounds)
         self.forget(session_id)
         if not done:
-            raise NotFound("There is no such session.")
+            raise nothing("session")
 
     async def end_others(self, kept: SessionId, person_id: UserId, *, at: datetime) -> None:
         """End every session of a person but one."""

@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.kit.errors import NotFound
+from app.kit.finding import found
 from app.kit.ids import AccountId, TeamId, UserId
 from app.tenancy.errors import NameTaken, TeamArchived, TooMany
 from app.tenancy.models import TeamMemberRow, TeamRow
@@ -64,14 +64,12 @@ async def put_member(
     if team.archived_at is not None:
         raise TeamArchived
     account_id = AccountId(team.account_id)
-    user = await queries.hold_person(session, user_id, account_id=account_id)
-    if user is None:
-        raise NotFound("There is no such member.")
-    found = await queries.find_member(session, TeamId(team.id), user_id, account_id=account_id)
-    if found is not None:
-        found[0].role = role
+    user = found(await queries.hold_person(session, user_id, account_id=account_id), "member")
+    member = await queries.find_member(session, TeamId(team.id), user_id, account_id=account_id)
+    if member is not None:
+        member[0].role = role
         await session.flush()
-        return found
+        return member
     values = {"account_id": account_id, "team_id": team.id, "user_id": user_id, "role": role, "added_at": at}
     row = (await session.scalars(insert(TeamMemberRow).values(values).returning(TeamMemberRow))).one()
     return row, user

@@ -8,6 +8,7 @@ from fastapi import Depends, Query, Request, Response
 
 from app import audit
 from app.kit.errors import NotFound
+from app.kit.finding import nothing
 from app.kit.ids import TeamId
 from app.tenancy.errors import NameTaken, TeamArchived, TooMany
 from app.tenancy.forgetting import forget_keys
@@ -130,7 +131,7 @@ def seen_team_id(text: str, work: Work) -> TeamId:
     """
     team_id = known_team_id(text)
     if not work.principal.reaches(team_id, created_by=None):
-        raise NotFound("There is no such team.")
+        raise nothing("team")
     return team_id
 
 

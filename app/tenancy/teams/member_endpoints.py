@@ -8,6 +8,7 @@ from fastapi import Depends, Query, Request, Response
 
 from app import audit
 from app.kit.errors import NotFound
+from app.kit.finding import found
 from app.kit.ids import TeamId, UserId
 from app.tenancy.acting import acting
 from app.tenancy.errors import TeamArchived
@@ -23,14 +24,13 @@ from app.tenancy.teams.teams import known_user_id
 from app.web import (
     ListAnswer,
     Page,
-    SignedIn,
+    Visiting,
     Work,
     answer,
     list_answer,
     moment_in,
     new_router,
     responses_for,
-    visiting_person,
     working,
 )
 from app.web.acts import changed_nothing
@@ -40,7 +40,6 @@ router = new_router("/v1/teams/{team_id}/members", tag="teams")
 leaving_router = new_router("/v1/teams/{team_id}", tag="teams")
 Reading = Annotated[Work, Depends(working("teams:read"), scope="function")]
 Writing = Annotated[Work, Depends(working("teams:write"), scope="function")]
-Visiting = Annotated[SignedIn, Depends(visiting_person())]
 
 
 @router.get(
@@ -55,7 +54,7 @@ async def list_all(team_id: str, page: Annotated[Page, Query()], work: Reading) 
     of_team = TeamMemberPage(limit=page.limit, cursor=page.cursor, team_id=known)
     after = work.after(of_team)
     await queries.get_row(work.session, known, account_id=work.account_id)
-    found = await queries.page_of_members(
+    members = await queries.page_of_members(
         work.session,
         known,
         account_id=work.account_id,
@@ -64,7 +63,7 @@ async def list_all(team_id: str, page: Annotated[Page, Query()], work: Reading) 
     )
     return answer(
         list_answer(
-            found,
+            members,
             page,
             render=lambda one: TeamMemberOut.of(*one),
             seal=lambda one: work.cursor((one[0].added_at.isoformat(), one[0].user_id), of_team),
@@ -78,8 +77,8 @@ async def list_all(team_id: str, page: Annotated[Page, Query()], work: Reading) 
 async def get_one(team_id: str, user_id: str, work: Reading) -> Response:
     """Return one member of a team."""
     known = seen_team_id(team_id, work)
-    found = await queries.find_member(work.session, known, known_user_id(user_id), account_id=work.account_id)
-    return answer(TeamMemberOut.of(*_found(found)))
+    member = await queries.find_member(work.session, known, known_user_id(user_id), account_id=work.account_id)
+    return answer(TeamMemberOut.of(*found(member, "member")))
 
 
 @router.put(
@@ -92,8 +91,8 @@ async def put(team_id: str, user_id: str, body: TeamMemberPut, work: Writing, re
     """Put somebody of the account into a team, as a member or as who leads it, or make it the other."""
     known, person = seen_team_id(team_id, work), known_user_id(user_id)
     team = await queries.lock_row(work.session, known, account_id=work.account_id)
-    found = await queries.find_member(work.session, known, person, account_id=work.account_id)
-    was = found[0].role if found else None
+    member = await queries.find_member(work.session, known, person, account_id=work.account_id)
+    was = member[0].role if member else None
     require_manager(work.principal, known, was=was, becomes=body.role)
     membership = await put_member(work.session, team, person, role=body.role, at=work.at)
     if was == body.role:
@@ -135,7 +134,7 @@ async def leave(team_id: str, person: Visiting, request: Request) -> Response:
 
 async def _held(team_id: TeamId, user_id: UserId, work: Work) -> tuple[TeamRow, Membership]:
     team = await queries.lock_row(work.session, team_id, account_id=work.account_id)
-    return team, _found(await queries.find_member(work.session, team_id, user_id, account_id=work.account_id))
+    return team, found(await queries.find_member(work.session, team_id, user_id, account_id=work.account_id), "member")
 
 
 async def _taken_out(team: TeamRow, member: Membership, work: Work, request: Request) -> Response:
@@ -147,9 +146,3 @@ async def _taken_out(team: TeamRow, member: Membership, work: Work, request: Req
     forget_keys(work, request, keys)
     forget_person(work, request, person)
     return answer(TeamMemberOut.of(*member))
-
-
-def _found(membership: Membership | None) -> Membership:
-    if membership is None:
-        raise NotFound("There is no such member.")
-    return membership

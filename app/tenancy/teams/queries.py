@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.kit.errors import NotFound
+from app.kit.finding import found
 from app.kit.ids import AccountId, TeamId, UserId
 from app.tenancy.models import TeamMemberRow, TeamRow, UserRow
 from app.web import Principal
@@ -38,7 +38,7 @@ async def get_row(session: AsyncSession, team_id: TeamId, *, account_id: Account
     Raises:
         NotFound: the account has no such team.
     """
-    return _found(await session.scalar(_one(team_id, account_id)))
+    return found(await session.scalar(_one(team_id, account_id)), "team")
 
 
 async def lock_row(session: AsyncSession, team_id: TeamId, *, account_id: AccountId) -> TeamRow:
@@ -47,10 +47,11 @@ async def lock_row(session: AsyncSession, team_id: TeamId, *, account_id: Accoun
     Raises:
         NotFound: the account has no such team.
     """
-    return _found(
+    return found(
         await session.scalar(
             _one(team_id, account_id).with_for_update(key_share=True).execution_options(populate_existing=True)
-        )
+        ),
+        "team",
     )
 
 
@@ -111,9 +112,3 @@ def _members(account_id: AccountId) -> Select[TeamMemberRow, UserRow]:
 
 def _one(team_id: TeamId, account_id: AccountId) -> Select[TeamRow]:
     return select(TeamRow).where(TeamRow.account_id == account_id, TeamRow.id == team_id)
-
-
-def _found(row: TeamRow | None) -> TeamRow:
-    if row is None:
-        raise NotFound("There is no such team.")
-    return row

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.kit.errors import NotFound
+from app.kit.finding import found, known
 from app.kit.ids import AccountId, TeamId, UserId
 from app.tenancy.models import TeamRow
 
@@ -52,10 +52,7 @@ async def get_team(session: AsyncSession, team_id: TeamId, *, account_id: Accoun
     Raises:
         NotFound: the account has no such team.
     """
-    found = await find_team(session, team_id, account_id=account_id)
-    if found is None:
-        raise NotFound("There is no such team.")
-    return found
+    return found(await find_team(session, team_id, account_id=account_id), "team")
 
 
 async def list_teams(
@@ -74,10 +71,7 @@ def known_team_id(text: str) -> TeamId:
     Raises:
         NotFound: it is none, which is told like one that nobody has.
     """
-    try:
-        return TeamId.parse(text)
-    except ValueError:
-        raise NotFound("There is no such team.") from None
+    return known(TeamId, text, "team")
 
 
 def known_user_id(text: str) -> UserId:
@@ -86,7 +80,4 @@ def known_user_id(text: str) -> UserId:
     Raises:
         NotFound: it is none, which is told like one that nobody has.
     """
-    try:
-        return UserId.parse(text)
-    except ValueError:
-        raise NotFound("There is no such member.") from None
+    return known(UserId, text, "member")
