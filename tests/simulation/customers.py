@@ -33,7 +33,7 @@ _SOLD: Mapping[str, tuple[str, ...]] = {
     "modal": ("t4", "l4", "a10"),
 }
 """What those ask for who name a cloud: something that it sells."""
-_WAITS = (600, 3600)
+_WAITS = (300, 3600)
 _CEILINGS = (70, 97, 100)
 """What those would pay at most who wait, in hundredths of the cheapest price now: a market that moves may come down."""
 _POINTS_MAX = 25
@@ -97,7 +97,7 @@ class Customer:
         ask = Ask(
             wanted=wanted,
             launch=replace(BUILT_IN[DEFAULT_TEMPLATE], startup_script=script, on_interrupt=saving),
-            max_duration_seconds=chance.choice((None, None, 600, 3600)),
+            max_duration_seconds=chance.choice((None, None, 300, 3600)),
             max_spend=chance.choice((None, None, None, 150_000)),
             wait_seconds=wait_seconds,
         )

@@ -70,7 +70,7 @@ async def _calm(day: Day, customers: list[Customer]) -> list[str]:
                 await customer.stop(rental_id)
     ends = day.timeline.now() + timedelta(hours=_CALM_HOURS)
     while day.timeline.now() < ends:
-        await day.timeline.run_until(day.timeline.now() + timedelta(seconds=300))
+        await day.timeline.run_until(day.timeline.now() + timedelta(seconds=60))
         if await audits.at_rest(day):
             return []
     return []

@@ -64,7 +64,7 @@ class Size:
     between_wishes_seconds: float
 
 
-TINY = Size(hours=0.2, accounts=2, between_wishes_seconds=120)
+TINY = Size(hours=0.15, accounts=2, between_wishes_seconds=90)
 SMALL = Size(hours=0.5, accounts=3, between_wishes_seconds=240)
 FULL = Size(hours=8, accounts=8, between_wishes_seconds=900)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from app.machines import AuthRefused, HostKeyChanged, Shell, TimedOut, Unreachable
@@ -23,16 +25,23 @@ _PORTS = 400
 """So few that a machine may get the port of one that is gone."""
 
 
+@dataclass
+class Disk:
+    """What a machine finds again when it starts anew: its host key and its files, for each home one."""
+
+    fingerprint: str
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
 class PaperHost:
     """One machine that is up."""
 
-    def __init__(self, street: Street, *, address: str, port: int, number: int, told: dict[str, Any]) -> None:
+    def __init__(self, street: Street, *, address: str, port: int, disk: Disk, told: dict[str, Any]) -> None:
         self.address, self.port, self._street = address, port, street
-        self.fingerprint = f"SHA256:paper-{number}"
+        self.fingerprint, self.files = disk.fingerprint, disk.files
         self.gpu: GpuFacts = told["gpu"]
         self.behaviour: HostBehaviour = told["behaviour"] or HostBehaviour()
         self.keys = {" ".join(key.split()[:2]) for key in told["authorized_keys"]}
-        self.files: dict[str, bytes] = {}
         self.up = True
 
     def authorize(self, public_key: str) -> None:
@@ -52,12 +61,14 @@ class Street:
     def __init__(self, *, public_key: str) -> None:
         self._key = " ".join(public_key.split()[:2])
         self._hosts: dict[tuple[str, int], PaperHost] = {}
+        self._disks: dict[Path, Disk] = {}
         self._numbers = count(1)
 
-    async def start(self, *, address: str, port: int, **told: Any) -> PaperHost:
+    async def start(self, *, address: str, port: int, home: Path, **told: Any) -> PaperHost:
         number = next(self._numbers)
         port = port or self._free_port(address, number)
-        host = self._hosts[address, port] = PaperHost(self, address=address, port=port, number=number, told=told)
+        disk = self._disks.setdefault(home, Disk(f"SHA256:paper-{number}"))
+        host = self._hosts[address, port] = PaperHost(self, address=address, port=port, disk=disk, told=told)
         return host
 
     def close(self, host: PaperHost) -> None:

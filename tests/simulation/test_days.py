@@ -1,6 +1,7 @@
 """Days on which everything may go wrong. A seed tells a day, and tells it again exactly.
 
-``HOURGLASS_SEEDS="4 17"`` lives these days instead; what a failure prints names the seed and all that it drew.
+``HOURGLASS_SEEDS="4 17"`` lives these days instead, and with ``HOURGLASS_DAYS=small`` or ``full`` longer ones; what a
+failure prints names the seed, its day's size and all that it drew.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,10 +19,9 @@ from tests.simulation.living import Lived, live
 from tests.simulation.options import FULL, SMALL, TINY, Size
 
 TOLD = [int(seed) for seed in os.environ.get("HOURGLASS_SEEDS", "").split()]
-SEEDS = TOLD or [6, 11, 15, 17, 18]
-"""Few, that have most of what may happen between them."""
-SHORT_SEEDS = [] if TOLD else range(41, 56)
-"""With the others, twenty days of everybody's tests."""
+SIZE = {"tiny": TINY, "small": SMALL, "full": FULL}[os.environ.get("HOURGLASS_DAYS", "tiny")]
+SEEDS = TOLD or range(44, 64)
+"""Twenty short days of everybody's tests, that have most of what may happen between them."""
 MORE_SEEDS = range(1, 41)
 FULL_SEEDS = range(1001, 1201)
 
@@ -68,7 +69,7 @@ SOMETIMES = (
     "ran on manual",
     "ran on modal",
 )
-"""Over the few days each of these must have happened: a trouble that never comes shows nothing."""
+"""Over the short days each of these must have happened: a trouble that never comes shows nothing."""
 SOONER_OR_LATER = (
     *SOMETIMES,
     "api.died",
@@ -86,13 +87,9 @@ SOONER_OR_LATER = (
 async def test_whatever_happens_in_a_day_all_comes_to_rest_and_every_sentence_holds(
     open_databases: Any, platform_key: PlatformKey
 ) -> None:
-    seen = await _live_well(SEEDS, SMALL, open_databases, platform_key)
+    seen = await _live_well(SEEDS, SIZE, open_databases, platform_key)
     if not TOLD:
         assert [what for what in SOMETIMES if not seen[what]] == []
-
-
-async def test_short_days_come_to_rest_too(open_databases: Any, platform_key: PlatformKey) -> None:
-    await _live_well(SHORT_SEEDS, TINY, open_databases, platform_key)
 
 
 @pytest.mark.soak
@@ -103,7 +100,7 @@ async def test_over_many_days_everything_happens(open_databases: Any, platform_k
 
 @pytest.mark.timeout(900)
 async def test_a_seed_tells_the_same_day_again(open_databases: Any, platform_key: PlatformKey) -> None:
-    once, again = await _live_all([SEEDS[0]] * 2, TINY, open_databases, platform_key)
+    once, again = await _live_all([SEEDS[0]] * 2, replace(TINY, hours=0.05), open_databases, platform_key)
     assert once.trace == again.trace
     assert len(once.trace) > 100
 

@@ -29,6 +29,9 @@ URGENT: Mapping[str, str] = {
     "(SELECT min(ends_at) FROM holds WHERE state = 'running'))",
 }
 """Reconcilers that are run when something is due for them, and when that is; the others look at intervals."""
+_SOON = 1.0
+_IN_HAND = 5.0
+"""When to look again where all that is due is in hand already, or waits after a failure."""
 _SLOWEST_LOOK = 60.0
 _EVERY: Mapping[str, float] = {
     "catalog.refresh": 600.0,
@@ -103,12 +106,12 @@ class Worker:
             if self.timeline.monotonic() >= beaten + _BEAT_SECONDS:
                 self.holding = await self.take_leases(self.life)
                 beaten = self.timeline.monotonic()
-            dues = await self.next_dues()
+            dues, begun = await self.next_dues(), 0
             for runner in runners:
                 if dues[runner.reconciler.name] <= 0:
-                    await self._look(runner)
-            wait = min(_SLOWEST_LOOK, max(1.0, min((await self.next_dues()).values())))
-            await self.timeline.pause(wait, self.life, bell=self._bell)
+                    begun += await self._look(runner)
+            soon = _SOON if begun else _IN_HAND if min(dues.values()) <= 0 else max(_SOON, min(dues.values()))
+            await self.timeline.pause(min(_SLOWEST_LOOK, soon), self.life, bell=self._bell)
 
     async def _regular(self, runner: Runner) -> None:
         every = _EVERY.get(runner.reconciler.name, max(60.0, runner.reconciler.every_seconds))
@@ -117,9 +120,12 @@ class Worker:
             await self._look(runner)
             await self.pause(every)
 
-    async def _look(self, runner: Runner) -> None:
-        for step in await runner.begin(Round(self.timeline.now(), self.holding)):
+    async def _look(self, runner: Runner) -> int:
+        """Find, begin what is found, and return how much that is."""
+        steps = await runner.begin(Round(self.timeline.now(), self.holding))
+        for step in steps:
             step.add_done_callback(_retrieved)
+        return len(steps)
 
     def _mortal(self, reconciler: Reconciler) -> Reconciler:
         async def step(this: Round, item: Any) -> str:
