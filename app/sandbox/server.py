@@ -25,8 +25,9 @@ from app.sandbox.clouds import Cloud
 from app.sandbox.config import SandboxConfig
 from app.sandbox.control import Control
 from app.sandbox.faults import Faults
-from app.sandbox.fleet import Fleet
+from app.sandbox.fleet import Fleet, StartHost
 from app.sandbox.github.site import GithubSite
+from app.sandbox.hosts import start_host
 from app.sandbox.hyperstack.cloud import HyperstackCloud
 from app.sandbox.lambda_cloud.cloud import LambdaCloud
 from app.sandbox.limits import Limiter
@@ -76,7 +77,13 @@ class Sandbox:
 
     @classmethod
     async def start(
-        cls, config: SandboxConfig | None = None, *, host: str = "127.0.0.1", port: int = 0, clock: Clock | None = None
+        cls,
+        config: SandboxConfig | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Clock | None = None,
+        start_machine: StartHost = start_host,
     ) -> Self:
         """Start on a port, 0 for any free one; it answers once this returns.
 
@@ -94,7 +101,7 @@ class Sandbox:
             config=config,
             clock=clock,
             faults=faults,
-            fleet=Fleet(clock, faults, home=home),
+            fleet=Fleet(clock, faults, home=home, start=start_machine),
             limiter=Limiter(enabled=config.rate_limits),
             random=random.Random(config.seed),  # noqa: S311 - reproducible on purpose
         )
