@@ -32,6 +32,9 @@ from app.reports import invariants as report_invariants
 from app.tenancy import invariants as tenancy_invariants
 from app.topups.payments import invariants as topup_invariants
 from app.wallet import invariants as wallet_invariants
+from tests.emptied import own_databases, shelf
+
+__all__ = ["own_databases", "shelf"]
 
 SECRET = b"a secret for tests alone"
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -14,9 +14,9 @@ from app.kit.vault import Vault
 from app.providers import Provider, RunpodProvider
 from app.rentals import Tools
 from app.sandbox import Sandbox, SandboxConfig
-from tests.costs.shells import answering_in
 from tests.providers.contract.conftest import adapter
-from tests.rentals.conftest import FAST, LIMITS, HandClock, Stage, platform_key
+from tests.rentals.conftest import FAST, LIMITS, HandClock, Stage, at_once, platform_key
+from tests.simulation.paper import Street
 
 __all__ = ["platform_key"]
 
@@ -41,7 +41,7 @@ def cloud_names() -> tuple[str, ...]:
 
 
 @pytest.fixture
-async def stage(fresh_databases: Any, platform_key: Any, at: Any, cloud_names: tuple[str, ...]) -> AsyncIterator[Stage]:
+async def stage(own_databases: Any, platform_key: Any, at: Any, cloud_names: tuple[str, ...]) -> AsyncIterator[Stage]:
     config = SandboxConfig(
         boot_seconds=0.02,
         terminate_seconds=0.02,
@@ -51,25 +51,24 @@ async def stage(fresh_databases: Any, platform_key: Any, at: Any, cloud_names: t
         charges_lag_seconds=600,
     )
     clock = HandClock(at)
-    sandbox = await Sandbox.start(config, clock=SameClock(clock))
+    street = Street(public_key=platform_key.public)
+    sandbox = await Sandbox.start(config, clock=SameClock(clock), start_machine=street.start)
     clouds = {name: _cloud(name, sandbox, clock) for name in cloud_names}
     tools = Tools(
-        fresh_databases.worker,
+        own_databases.worker,
         clouds,
         platform_key,
         Vault(b"test"),
         clock,
         "testtest",
         LIMITS,
-        open_shell=answering_in(sandbox),
+        open_shell=street.open_shell_of(at_once),
     )
-    made = Stage(fresh_databases, sandbox, tools, clock)
+    made = Stage(own_databases, sandbox, tools, clock)
     await made.take_leases()
     await made.refresh()
     yield made
-    for cloud in clouds.values():
-        await cloud.aclose()
-    await sandbox.aclose()
+    await made.aclose()
 
 
 def _cloud(name: str, sandbox: Sandbox, clock: HandClock) -> Provider:

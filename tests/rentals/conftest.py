@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 import asyncssh
 import pytest
 from sqlalchemy import select
@@ -37,7 +38,9 @@ from app.rentals.reconcilers import (
     watching,
 )
 from app.sandbox import Sandbox, SandboxConfig
+from app.sandbox.hosts import start_host
 from tests.rentals.dying import victim
+from tests.simulation.paper import Street
 
 FAST = WireOptions(connect_seconds=2, first_byte_seconds=2, total_seconds=4, pace_factor=0)
 LIMITS = Limits(
@@ -73,6 +76,7 @@ class Stage:
     options: WireOptions = FAST
     holding: Holding = field(default_factory=lambda: Holding("", {}))
     runners: dict[str, Runner] = field(default_factory=dict)
+    _admin: asyncpg.Connection | None = None
 
     @property
     def names(self) -> list[str]:
@@ -169,6 +173,19 @@ class Stage:
         async with self.databases.api.begin(account) as session:
             return await wallet.get_balance(session, account_id=account, at=self.clock.now())
 
+    async def admin(self) -> asyncpg.Connection:
+        """The one connection of the database's administrator."""
+        self._admin = self._admin or await asyncpg.connect(self.databases.urls.admin)
+        return self._admin
+
+    async def aclose(self) -> None:
+        """End the clouds and all that talks to them."""
+        for cloud in self.tools.providers.values():
+            await cloud.aclose()
+        await self.sandbox.aclose()
+        if self._admin:
+            await self._admin.close()
+
     def alive(self) -> list[Any]:
         """The machines that cost money right now, by the sandbox's own books."""
         return [truth for truth in self.sandbox.truth if truth.ended_at is None]
@@ -181,8 +198,18 @@ def platform_key() -> PlatformKey:
 
 
 @pytest.fixture
-async def stage(fresh_databases: Any, platform_key: PlatformKey, at: datetime) -> AsyncIterator[Stage]:
-    async with _stage(fresh_databases, platform_key, at) as made:
+def real_machines() -> None:
+    """Let the stage's machines be SSH servers and processes: a scene that is about these asks for it, a soak has them."""
+
+
+@pytest.fixture
+async def stage(
+    request: pytest.FixtureRequest, own_databases: Any, platform_key: PlatformKey, at: datetime
+) -> AsyncIterator[Stage]:
+    """A stage with machines on paper, for all but those who ask for real ones."""
+    real = "real_machines" in request.fixturenames or request.node.get_closest_marker("soak")
+    street = None if real else Street(public_key=platform_key.public)
+    async with _stage(own_databases, platform_key, at, street) as made:
         yield made
 
 
@@ -198,11 +225,11 @@ def rich(stage: Stage, new_account: Any) -> Callable[[], Awaitable[AccountId]]:
 
 
 @asynccontextmanager
-async def _stage(databases: Any, key: PlatformKey, at: datetime) -> AsyncIterator[Stage]:
+async def _stage(databases: Any, key: PlatformKey, at: datetime, street: Street | None) -> AsyncIterator[Stage]:
     config = SandboxConfig(
         boot_seconds=0.05, terminate_seconds=0.05, terminated_seconds=0.05, ssh_port=0, price_step_seconds=0
     )
-    sandbox = await Sandbox.start(config)
+    sandbox = await Sandbox.start(config, start_machine=street.start if street else start_host)
     clouds = {
         "vast": VastProvider(api_key=config.vast_key, base_url=sandbox.url, options=FAST),
         "lambda": LambdaProvider(
@@ -211,13 +238,19 @@ async def _stage(databases: Any, key: PlatformKey, at: datetime) -> AsyncIterato
     }
     clock = HandClock(at)
     tools = Tools(databases.worker, clouds, key, Vault(b"test"), clock, "testtest", LIMITS)
+    if street:
+        tools = replace(tools, open_shell=street.open_shell_of(at_once))
     stage = Stage(databases, sandbox, tools, clock)
     await stage.take_leases()
     await stage.refresh()
     yield stage
-    for cloud in clouds.values():
-        await cloud.aclose()
-    await sandbox.aclose()
+    await stage.aclose()
+
+
+async def at_once(seconds: float) -> None:
+    """Take no time, where a machine on paper takes some."""
+    del seconds
+    await asyncio.sleep(0)
 
 
 __all__ = ["Stage", "sweeps", "victim", "visits", "watching"]

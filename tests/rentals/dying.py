@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-import asyncpg
 import pytest
 
 from app import wallet
@@ -120,23 +119,20 @@ async def victim(stage: Any) -> AsyncIterator[Callable[[], Tools]]:
 
 async def bury(stage: Any, tools: Tools) -> None:
     """Cut the victim's sockets, end its leases, and let another worker take over."""
-    connection = await asyncpg.connect(stage.databases.urls.admin)
+    connection = await stage.admin()
     await connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hourglass-victim' "
         "AND datname = current_database()"
     )
     await connection.execute("UPDATE leases SET expires_at = now()")
     await connection.execute("DELETE FROM workers")
-    await connection.close()
     keep_for_ever(tools)
     await stage.take_leases("survivor")
 
 
 async def tidy_market(stage: Any) -> None:
     """Let yesterday's failures be forgotten, and see the market afresh."""
-    connection = await asyncpg.connect(stage.databases.urls.admin)
-    await connection.execute("DELETE FROM listing_failures")
-    await connection.close()
+    await (await stage.admin()).execute("DELETE FROM listing_failures")
     await stage.refresh()
 
 
@@ -180,14 +176,13 @@ async def _set(scene: Scene, stage: Any, rich: Any) -> tuple[AccountId, RentalId
 
 async def state_of(stage: Any, account: AccountId, rental_id: RentalId) -> object:
     """Return everything about an account's rentals and money that an operation may change, and the machines."""
-    connection = await asyncpg.connect(stage.databases.urls.admin)
+    connection = await stage.admin()
     queries = (
         "SELECT status, stage, version, next_at FROM rentals WHERE account_id = $1",
         "SELECT status, machine_id FROM attempts WHERE account_id = $1",
         "SELECT seq, available, reserved FROM wallets WHERE account_id = $1",
     )
     rows = [[tuple(row) for row in await connection.fetch(query, account)] for query in queries]
-    await connection.close()
     return rows, sorted((truth.id, truth.ended_at is None) for truth in stage.sandbox.truth)
 
 
@@ -209,9 +204,7 @@ async def audit(stage: Any, account: AccountId) -> None:
     assert await broken(stage) == {}
     balance = await stage.balance(account)
     assert balance.reserved == 0
-    connection = await asyncpg.connect(stage.databases.urls.admin)
-    spent = await connection.fetchval(
+    spent = await (await stage.admin()).fetchval(
         "SELECT coalesce(sum(charged - refunded), 0)::bigint FROM holds WHERE account_id = $1", account
     )
-    await connection.close()
     assert balance.available + spent == 50_000_000

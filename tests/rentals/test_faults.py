@@ -230,6 +230,7 @@ async def test_an_empty_wallet_ends_a_rental_before_its_last_funded_second(stage
     assert 0 <= balance.available < made.rate // 4
 
 
+@pytest.mark.usefixtures("real_machines")
 async def test_customers_keys_open_the_machine_and_changed_keys_follow(stage: Any, rich: Any) -> None:
     mine, other = asyncssh.generate_private_key("ssh-ed25519"), asyncssh.generate_private_key("ssh-ed25519")
     account = await rich()
@@ -248,6 +249,7 @@ async def test_customers_keys_open_the_machine_and_changed_keys_follow(stage: An
     assert not await enters(stage, made.rental_id, mine)
 
 
+@pytest.mark.usefixtures("real_machines")
 async def test_the_startup_script_runs_with_its_environment_and_its_output_is_kept(stage: Any, rich: Any) -> None:
     account = await rich()
     launch = {"startup_script": 'echo "hello $WHO"', "env": {"WHO": "o'clock; $(id)"}}

@@ -256,6 +256,7 @@ async def test_a_machine_that_its_cloud_started_again_is_turned_off_again(stage,
     assert (await stage.tools.providers["vast"].get_machine(machine.id)).status is MachineStatus.STOPPED
 
 
+@pytest.mark.usefixtures("real_machines")
 async def test_the_startup_script_runs_again_and_is_told_so(stage, rich) -> None:
     account = await rich()
     launch = {"startup_script": "echo begins${HOURGLASS_RESUMED:+ again}"}

@@ -93,6 +93,7 @@ async def test_a_machine_that_tells_no_utilisation_is_there_all_the_same_and_a_f
     assert await use_of(stage, watched[0]) == []
 
 
+@pytest.mark.usefixtures("real_machines")
 async def test_the_sandboxs_machines_tell_how_busy_they_are(stage, rich):
     rental_id = (await stage.request(await rich())).rental_id
     await stage.until_status(rental_id, "running")

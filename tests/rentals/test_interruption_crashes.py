@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +17,6 @@ from app.rentals.keeping import interrupting
 from app.rentals.keeping.live import Live
 from app.rentals.keeping.watching import Watch, watch
 from app.rentals.placing import placement
-from tests.costs.shells import answering_in
 from tests.rentals.dying import Scene, die_everywhere, item, place
 from tests.rentals.test_crashes import step_until
 
@@ -98,13 +96,6 @@ SCENES = {
     "check the other": (Scene(replaced("checking"), place), 40),
 }
 """With how many suspension points apart deaths are tried here; the soak takes all."""
-
-
-@pytest.fixture(autouse=True)
-def _answering_in_place(name: str, stage: Any) -> None:
-    """Spare the scenes that don't need SSH its cost."""
-    if name not in {"save a checkpoint", "check the other"}:
-        stage.tools = replace(stage.tools, open_shell=answering_in(stage.sandbox))
 
 
 @pytest.mark.timeout(280)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 
 import asyncpg
-import pytest
 
 from app.catalog import Spot
 from app.kit.clock import whole_seconds
@@ -19,17 +17,9 @@ from app.rentals.placing.placement import ATTEMPTS_MAX
 from app.rentals.reconcilers import placing, watching
 from app.rentals.runs import list_runs
 from app.sandbox import Fault
-from tests.costs.shells import answering_in
 from tests.rentals.dying import tidy_market
 from tests.rentals.spot import charged, end, events_of, machine_of, ran, running_spot, vanish, watch_until
 from tests.rentals.test_faults import nothing_is_left, settle
-
-
-@pytest.fixture(autouse=True)
-def _answering_in_place(request: Any, stage: Any) -> None:
-    """Spare the scenes that don't need SSH its cost."""
-    if "silent" not in request.node.name:
-        stage.tools = replace(stage.tools, open_shell=answering_in(stage.sandbox))
 
 
 async def test_an_outbid_machine_is_replaced_on_another_host_and_its_disk_let_go(stage: Any, rich: Any) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.rentals.reconcilers import sweeps, watching
 
 
+@pytest.mark.usefixtures("real_machines")
 async def test_a_rental_is_placed_checked_billed_by_the_second_and_stopped(stage, rich) -> None:
     account = await rich()
     made = await stage.request(account)

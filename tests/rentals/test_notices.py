@@ -21,6 +21,8 @@ from app.rentals.keeping.live import Live
 from app.rentals.reconcilers import checkpointing, visits, watching
 from tests.rentals.spot import end, events_of, machine_of, running_spot
 
+pytestmark = pytest.mark.usefixtures("real_machines")
+
 
 async def with_notice(stage: Any, rich: Any, seconds: float, **launch: Any) -> tuple[Any, Any]:
     """A spot rental whose cloud says when it ends: the sandbox tells the real time, so the stage goes by it too."""

@@ -8,6 +8,7 @@ from app.sandbox.cuda import python_script
 from app.sandbox.faults import Fault
 
 HAS_PYTHON = python_script() is not None
+pytestmark = pytest.mark.usefixtures("real_machines")
 needs_python = pytest.mark.skipif(not HAS_PYTHON, reason="this computer has no Python that sandbox machines could run")
 
 

@@ -23,8 +23,9 @@ from app.providers import (
 from app.rentals import Tools
 from app.rentals.reconcilers import sweeps, watching
 from app.sandbox import Fault, Sandbox, SandboxConfig
-from tests.rentals.conftest import FAST, LIMITS, HandClock, Stage
+from tests.rentals.conftest import FAST, LIMITS, HandClock, Stage, at_once
 from tests.rentals.test_faults import nothing_is_left, running
+from tests.simulation.paper import Street
 
 CLOUDS = ("vast", "lambda", "runpod", "hyperstack", "manual", "modal")
 
@@ -38,13 +39,14 @@ AMBIGUOUS = {
 
 
 @pytest.fixture
-async def every_cloud(fresh_databases: Any, platform_key: Any, at: Any) -> AsyncIterator[Stage]:
-    """A stage with every cloud."""
+async def every_cloud(own_databases: Any, platform_key: Any, at: Any) -> AsyncIterator[Stage]:
+    """A stage with every cloud, and machines on paper."""
     pytest.importorskip("modal")
     config = SandboxConfig(
         boot_seconds=0.05, terminate_seconds=0.05, terminated_seconds=0.05, ssh_port=0, price_step_seconds=0
     )
-    sandbox = await Sandbox.start(config)
+    street = Street(public_key=platform_key.public)
+    sandbox = await Sandbox.start(config, start_machine=street.start)
     url, port = sandbox.url, sandbox.config.ssh_port
     clouds = {
         "vast": VastProvider(api_key=config.vast_key, base_url=url, options=FAST),
@@ -64,14 +66,21 @@ async def every_cloud(fresh_databases: Any, platform_key: Any, at: Any) -> Async
         ),
     }
     clock = HandClock(at)
-    tools = Tools(fresh_databases.worker, clouds, platform_key, Vault(b"test"), clock, "testtest", LIMITS)
-    stage = Stage(fresh_databases, sandbox, tools, clock)
+    tools = Tools(
+        own_databases.worker,
+        clouds,
+        platform_key,
+        Vault(b"test"),
+        clock,
+        "testtest",
+        LIMITS,
+        open_shell=street.open_shell_of(at_once),
+    )
+    stage = Stage(own_databases, sandbox, tools, clock)
     await stage.take_leases()
     await stage.refresh()
     yield stage
-    for cloud in clouds.values():
-        await cloud.aclose()
-    await sandbox.aclose()
+    await stage.aclose()
 
 
 async def test_an_ambiguous_create_leaves_exactly_one_machine_at_every_cloud(

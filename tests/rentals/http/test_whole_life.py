@@ -14,6 +14,7 @@ async def renter(stage, rich, make_app, make_caller):
     return await make_caller(app, stage.databases.worker, await rich())
 
 
+@pytest.mark.usefixtures("real_machines")
 async def test_what_was_asked_for_is_what_runs_and_what_was_used_is_what_is_paid(stage, renter) -> None:
     private = asyncssh.generate_private_key("ssh-ed25519")
     public = private.export_public_key().decode().strip()
