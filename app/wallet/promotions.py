@@ -54,17 +54,7 @@ async def grant_promo(
     await audit.write(session, _granted(grant, lot_id, account_id=account_id, actor=actor, at=at))
     if wallet.owed:
         return True
-    movement = Movement(
-        account_id=account_id,
-        kind=Kind.PROMO_GRANT,
-        amount=amount,
-        idempotency_key=f"promo:{reference}",
-        at=at,
-        actor=actor,
-        description=reason,
-        reference=lot_id,
-    )
-    await ledger.post(session, movement)
+    await ledger.post(session, _movement(grant, lot_id, account_id=account_id, actor=actor, at=at))
     await renew_drained(session, account_id=account_id, at=at)
     await notice(session, [account_id], at=at)
     return True
@@ -105,6 +95,19 @@ async def expire_promo(session: AsyncSession, *, account_id: AccountId, at: date
         )
         await audit.write(session, entry)
     return expired
+
+
+def _movement(grant: lots.Grant, lot_id: str, *, account_id: AccountId, actor: str, at: datetime) -> Movement:
+    return Movement(
+        account_id=account_id,
+        kind=Kind.PROMO_GRANT,
+        amount=grant.amount,
+        idempotency_key=f"promo:{grant.reference}",
+        at=at,
+        actor=actor,
+        description=grant.reason,
+        reference=lot_id,
+    )
 
 
 def _granted(grant: lots.Grant, lot_id: str, *, account_id: AccountId, actor: str, at: datetime) -> audit.Entry:
