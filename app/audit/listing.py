@@ -74,6 +74,7 @@ def _conditions(wanted: Wanted, caller: Principal) -> list[ColumnElement[bool]]:
     if wanted.until is not None:
         conditions.append(EntryRow.at < wanted.until)
     if caller.reach is not None:
-        own = [name for name in (caller.key_id, caller.user_id) if name is not None]
+        person = caller.user_id if caller.team_id is None else None  # a team's key sees nothing else of who made it
+        own = [name for name in (caller.key_id, person) if name is not None]
         conditions.append(or_(EntryRow.team_id.in_(caller.reach), EntryRow.actor.in_(own), EntryRow.user_id.in_(own)))
     return conditions

@@ -151,6 +151,9 @@ async def test_who_sees_some_teams_sees_their_acts_and_its_own(client_of, storie
     exported = (await client.get(f"{URL}/export")).text.splitlines()
     assert [json.loads(line)["seq"] for line in exported] == [1, 2, 4]
     assert (await client.get(f"{URL}/verify")).json()["code"] == "forbidden"
+    team = TeamId("team_1")
+    of_the_team = await client_of(storied, reach=frozenset({team}), team_id=team, user_id=UserId("usr_1"))
+    assert [entry["seq"] for entry in await pages(of_the_team)] == [2, 1], "not what its maker did elsewhere"
     nobody = await client_of(storied, reach=frozenset())
     assert await pages(nobody) == []
 
