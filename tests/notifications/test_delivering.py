@@ -19,6 +19,7 @@ from app.notifications.webhooks import queries
 from app.notifications.webhooks.configuring import delete, lock_endpoint
 from tests.notifications.conftest import NAMES, key
 from tests.receiving import OK, receiving
+from tests.waiting import waited_for
 
 ANSWER = "HTTP/1.1 {} X\r\n{}Content-Length: 3\r\n\r\nno\0"
 
@@ -377,7 +378,7 @@ async def test_who_disables_a_webhook_goes_before_a_try_that_ends_meanwhile(offi
     async with office.databases.worker.begin_unscoped() as session:
         await lock_endpoint(session, webhook["id"], account_id=account)
         sending = asyncio.create_task(office.send())
-        await waited_for(office, session)
+        await waited_for(office.databases.worker, session)
         await driver(session).execute("SET LOCAL lock_timeout = '500ms'")
         await driver(session).execute(queries.GIVE_UP, account, webhook["id"], office.clock.at, "disabled")
     assert await sending == {"deferred": 1}
@@ -395,17 +396,8 @@ async def test_nothing_is_sent_again_to_a_webhook_that_is_deleted_in_that_moment
     async with office.databases.worker.begin_unscoped() as session:
         row = await lock_endpoint(session, webhook["id"], account_id=account)
         asking = asyncio.create_task(client.post(path, headers=key()))
-        await waited_for(office, session)
+        await waited_for(office.databases.worker, session)
         await delete(session, row, at=office.clock.at)
     assert (await asking).status_code == 404
     [row] = await office.fetch("SELECT state FROM webhook_deliveries WHERE account_id = $1", account)
     assert row["state"] == "delivered"
-
-
-async def waited_for(office, session):
-    """Return once another transaction waits for a lock that this one holds."""
-    held = await driver(session).fetchval("SELECT pg_backend_pid()")
-    waiting = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid)))"
-    async with asyncio.timeout(10):
-        while not (await office.fetch(waiting, held))[0][0]:  # noqa: ASYNC110 - the database is looked at from outside
-            await asyncio.sleep(0.01)

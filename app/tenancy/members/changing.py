@@ -92,11 +92,10 @@ async def remove(session: AsyncSession, row: UserRow, *, at: datetime) -> Remove
     account_id = AccountId(row.account_id)
     theirs = (TeamMemberRow.account_id == account_id, TeamMemberRow.user_id == row.id)
     left = delete(TeamMemberRow).where(*theirs).returning(TeamMemberRow.team_id)
-    return Removed(
-        keys=await revoke_keys_of_person(session, row.id, account_id=account_id, at=at),
-        teams=list(await session.scalars(left.execution_options(synchronize_session=False))),
-        invitations=await _revoke_invitations(session, row, at=at),
-    )
+    # Teams before keys, as for who is taken out of one team meanwhile: neither waits for the other's rows in a circle.
+    teams = list(await session.scalars(left.execution_options(synchronize_session=False)))
+    keys = await revoke_keys_of_person(session, row.id, account_id=account_id, at=at)
+    return Removed(keys, teams, invitations=await _revoke_invitations(session, row, at=at))
 
 
 def role_of(row: UserRow) -> Role:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from app.kit.db import driver
 from app.kit.ids import UserId
 from app.tenancy import (
     KeyTerms,
@@ -12,7 +15,9 @@ from app.tenancy import (
     lead_emails,
     names_of,
 )
+from app.tenancy.revoking import revoke_keys_in_team
 from tests.tenancy.conftest import PEPPER, together
+from tests.waiting import waited_for
 
 
 async def _owners(world, org):
@@ -151,6 +156,21 @@ async def test_who_is_removed_loses_teams_keys_and_invitations_at_once(lab, worl
     assert told[:2] == ("member.removed", admin.id)
     assert (told[2]["keys_revoked"], told[2]["teams_left"]) == ([made["id"]], [team])
     assert told[2]["invitations_revoked"] == [invited["id"]]
+
+
+async def test_who_is_removed_while_it_is_taken_out_of_a_team_is_removed(lab, world, state, api_db, worker_db):
+    org, owner = lab
+    member = await org.join("member")
+    team = await org.team(owner, member)
+    key, _ = await world.key(member, team_id=team)
+    async with api_db.begin(org.id) as session:
+        await driver(session).execute("DELETE FROM team_members WHERE user_id = $1", member.id)
+        removing = asyncio.create_task(owner.told("DELETE", f"/v1/members/{member.id}"))
+        await waited_for(worker_db, session)
+        await driver(session).execute("SET LOCAL lock_timeout = '500ms'")
+        await revoke_keys_in_team(session, team, member.id, account_id=org.id, at=state.clock.now())
+    assert (await removing)["removed_at"] is not None
+    assert (await key.ask("GET", "/v1/account")).json()["code"] == "key_disabled"
 
 
 async def test_who_may_no_longer_invite_has_invited_nobody(lab):
