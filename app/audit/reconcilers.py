@@ -19,6 +19,9 @@ from app.kit.reconcile import Reconciler, Round
 
 log = structlog.get_logger(__name__)
 
+_WHOLE_SECONDS_MAX: Final = 1_800.0
+"""So long may it take to read a chain of tens of millions; cut short, it would never be read whole."""
+
 BROKEN: Final = Counter("hourglass_audit_chains_broken", "Looks at a chain of the audit that found trouble")
 
 
@@ -45,4 +48,12 @@ def verifying(db: Database) -> Reconciler:
         log.error("audit.broken", account_id=account_id, seq=found.first_bad_seq, trouble=found.trouble)
         return "broken"
 
-    return Reconciler(name="audit.verifying", every_seconds=60.0, batch=200, find=find, step=step, concurrency=1)
+    return Reconciler(
+        name="audit.verifying",
+        every_seconds=60.0,
+        batch=200,
+        find=find,
+        step=step,
+        concurrency=1,
+        step_seconds_max=_WHOLE_SECONDS_MAX,
+    )

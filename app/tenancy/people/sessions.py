@@ -21,9 +21,10 @@ from app.tenancy.people.tokens import Tokens
 from app.tenancy.queries import FIND_MEMBERSHIPS
 from app.tenancy.roles import reach_of, scopes_of
 from app.web import Principal, SignedIn, Site
+from app.web.admitting import SESSION_COOKIE_SECONDS
 from app.web.errors import Unauthorized
 
-ABSOLUTE: Final = timedelta(days=14)
+ABSOLUTE: Final = timedelta(seconds=SESSION_COOKIE_SECONDS)
 IDLE: Final = timedelta(hours=12)
 ROTATED_EVERY: Final = timedelta(hours=1)
 PREVIOUS_OPENS: Final = timedelta(seconds=30)
