@@ -22,7 +22,7 @@ from app.catalog.price_schemas import (
 from app.catalog.routing import CatalogWork, router
 from app.kit.db import Database
 from app.kit.ids import AccountId
-from app.web import ListAnswer, answer, list_answer, responses_for
+from app.web import ListAnswer, answer, list_answer, preferred, responses_for
 from app.web.errors import InvalidCursor, ValidationFailed
 from app.web.exchange import state_of
 
@@ -54,7 +54,7 @@ async def get_price_history(
     region `all` are daily medians of a whole provider that were loaded from a file.
     """
     wanted, after = page.wanted(work.at), opened_position(work.after(page))
-    if (page.format or _preferred(request)) is PriceFormat.CSV:
+    if (page.format or preferred(request, _FORMATS, otherwise=PriceFormat.JSON)) is PriceFormat.CSV:
         parts = _csv_parts(state_of(request).db, wanted, work.account_id, after)
         name = f"prices-{wanted.family}.csv"
         headers = {"Vary": "Accept", "Content-Disposition": f'attachment; filename="{name}"'}
@@ -64,14 +64,6 @@ async def get_price_history(
         points, page, render=PricePointOut.of, seal=lambda point: work.cursor(sealed_position(point), page)
     )
     return answer(told, headers={"Vary": "Accept"})
-
-
-def _preferred(request: Request) -> PriceFormat:
-    """Return the first format of the Accept header that there is; JSON when it names none."""
-    for part in request.headers.get("accept", "").lower().split(","):
-        if found := _FORMATS.get(part.partition(";")[0].strip()):
-            return found
-    return PriceFormat.JSON
 
 
 async def _csv_parts(

@@ -14,7 +14,7 @@ from app.ledger.listing import Wanted, every_transfer, find_transfer, list_trans
 from app.ledger.rendering import csv_head, csv_of, json_of
 from app.ledger.schemas import LedgerPage, Transfer, Verification
 from app.ledger.sealing import verify
-from app.web import AppState, ListAnswer, Work, answer, new_router, responses_for, working
+from app.web import AppState, ListAnswer, Work, answer, new_router, preferred, responses_for, working
 from app.web.errors import InvalidCursor
 from app.web.exchange import state_of
 
@@ -23,6 +23,7 @@ Reading = Annotated[Work, Depends(working("billing:read"), scope="function")]
 
 CSV, JSONL = "text/csv", "application/jsonl"
 _JSON = "application/json"
+_FORMS = {CSV: CSV, JSONL: JSONL, _JSON: _JSON, "application/*": _JSON, "*/*": _JSON}
 _STREAMED = {
     CSV: {"schema": {"type": "string"}, "example": csv_head()},
     JSONL: {"schema": {"type": "string"}, "example": "{…}\n{…}\n"},
@@ -42,7 +43,7 @@ async def list_ledger(page: Annotated[LedgerPage, Query()], work: Reading, reque
     """
     position = work.after(page)
     wanted = Wanted(page.kind, page.rental_id, page.since, page.until, int(position[0]) if position else None)
-    if (media_type := _streamed(request)) is not None:
+    if (media_type := preferred(request, _FORMS, otherwise=_JSON)) != _JSON:
         return _export(state_of(request), wanted, account_id=work.account_id, media_type=media_type)
     rows = await list_transfers(work.session, wanted, account_id=work.account_id, limit=page.limit + 1)
     more = len(rows) > page.limit
@@ -79,17 +80,6 @@ async def get_one(transfer_id: str, work: Reading) -> Response:
     if row is None:
         raise NotFound
     return Response(json_of(row), media_type=_JSON)
-
-
-def _streamed(request: Request) -> str | None:
-    """Return the media type of the stream that the caller prefers to JSON, or None."""
-    for part in request.headers.get("accept", "").lower().split(","):
-        media_type = part.partition(";")[0].strip()
-        if media_type in (CSV, JSONL):
-            return media_type
-        if media_type in (_JSON, "*/*", "application/*"):
-            return None
-    return None
 
 
 def _export(state: AppState, wanted: Wanted, *, account_id: AccountId, media_type: str) -> Response:

@@ -21,7 +21,7 @@ from app.reports.rendering import chargeback_csv, explained, spend_csv, spend_te
 from app.reports.schemas import ChargebackOut, SpendReport
 from app.reports.spending import Sight, sum_spending
 from app.statements import Month
-from app.web import Work, answer, new_router, responses_for, working
+from app.web import Work, answer, new_router, preferred, responses_for, working
 
 router = new_router("/v1/reports", tag="reports")
 Seeing = Annotated[Work, Depends(working("teams:read"), scope="function")]
@@ -34,8 +34,9 @@ _MEDIA_TYPES: Final = {
     Format.TEXT: "text/plain",
     Format.PDF: "application/pdf",
 }
-_SPEND_FORMS: Final = (Format.JSON, Format.CSV, Format.TEXT)
-_CHARGEBACK_FORMS: Final = (Format.JSON, Format.CSV, Format.PDF)
+_ANY: Final = {"application/*": Format.JSON, "*/*": Format.JSON}
+_SPEND_FORMS: Final = {_MEDIA_TYPES[form]: form for form in (Format.JSON, Format.CSV, Format.TEXT)} | _ANY
+_CHARGEBACK_FORMS: Final = {_MEDIA_TYPES[form]: form for form in (Format.JSON, Format.CSV, Format.PDF)} | _ANY
 
 
 def _contents(*forms: Format) -> dict[int | str, dict[str, object]]:
@@ -60,7 +61,7 @@ async def report_spend(query: Annotated[SpendQuery, Query()], work: Seeing, requ
     sight, days = Sight.of(work.principal), query.days(work.at)
     spending = await sum_spending(work.session, sight, days, by=by, tag=tag, limit=query.limit)
     names = await names_in(work.session, spending, by=by, account_id=work.account_id)
-    form = Format(query.format) if query.format else _preferred(request, _SPEND_FORMS)
+    form = Format(query.format) if query.format else preferred(request, _SPEND_FORMS, otherwise=Format.JSON)
     if form is Format.TEXT:
         return Response(spend_text(spending, names, by=by, tag=tag), media_type=_MEDIA_TYPES[form], headers=_VARY)
     if form is Format.CSV:
@@ -109,7 +110,7 @@ async def report_chargeback(
         raise NotFound from None
     told = await charge_back(work.session, Sight.of(work.principal), wanted, at=work.at)
     account = await tenancy.get_account(work.session, account_id=work.account_id)
-    form = Format(query.format) if query.format else _preferred(request, _CHARGEBACK_FORMS)
+    form = Format(query.format) if query.format else preferred(request, _CHARGEBACK_FORMS, otherwise=Format.JSON)
     if form is Format.PDF:
         paper = await asyncio.to_thread(printed, told, account_id=work.account_id, account_name=account.name)
         return _file(paper, form, f"chargeback-{wanted}")
@@ -121,15 +122,3 @@ async def report_chargeback(
 def _file(body: str | bytes, form: Format, name: str) -> Response:
     attached = {"Content-Disposition": f'attachment; filename="hourglass-{name}.{form}"'}
     return Response(body, media_type=_MEDIA_TYPES[form], headers=_VARY | attached)
-
-
-def _preferred(request: Request, forms: tuple[Format, ...]) -> Format:
-    """Return the first form of the Accept header that there is; JSON when it names none."""
-    offered = {_MEDIA_TYPES[form]: form for form in forms}
-    for part in request.headers.get("accept", "").lower().split(","):
-        media_type = part.partition(";")[0].strip()
-        if media_type in {"*/*", "application/*"}:
-            return Format.JSON
-        if found := offered.get(media_type):
-            return found
-    return Format.JSON

@@ -27,7 +27,7 @@ from app.statements.rendering import (
 )
 from app.statements.schemas import Format, MonthOut, MonthPage, StatementOut, StatementQuery
 from app.statements.summing import Statement, every_rental, get_statement, list_dearest, list_months
-from app.web import ListAnswer, Work, answer, list_answer, new_router, responses_for, working
+from app.web import ListAnswer, Work, answer, list_answer, new_router, preferred, responses_for, working
 from app.web.errors import InvalidCursor
 from app.web.exchange import state_of
 
@@ -87,7 +87,7 @@ async def get_one(month: str, query: Annotated[StatementQuery, Query()], work: R
     except ValueError:
         raise NotFound from None
     statement = await get_statement(work.session, wanted, account_id=work.account_id, at=work.at)
-    form = query.format or _preferred(request)
+    form = query.format or preferred(request, _FORMATS, otherwise=Format.JSON)
     if form is Format.PDF:
         body = await asyncio.to_thread(printed, await _contents(work, statement))
         return Response(body, media_type=_MEDIA_TYPES[form], headers=_headers(statement, form))
@@ -98,14 +98,6 @@ async def get_one(month: str, query: Annotated[StatementQuery, Query()], work: R
         account = await tenancy.get_account(work.session, account_id=work.account_id)
         parts = _json_parts(db, statement, account_name=account.name)
     return StreamingResponse(parts, media_type=_MEDIA_TYPES[form], headers=_headers(statement, form))
-
-
-def _preferred(request: Request) -> Format:
-    """Return the first format of the Accept header that there is; JSON when it names none."""
-    for part in request.headers.get("accept", "").lower().split(","):
-        if found := _FORMATS.get(part.partition(";")[0].strip()):
-            return found
-    return Format.JSON
 
 
 def _headers(statement: Statement, form: Format) -> dict[str, str]:

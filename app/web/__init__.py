@@ -7,7 +7,7 @@ Table: idempotency_keys. Every room above may use this one.
 """
 
 from app.web.admitting import Proof
-from app.web.answering import answer
+from app.web.answering import answer, preferred
 from app.web.browsing import Site
 from app.web.etags import check_match, etag
 from app.web.idempotency import IDEMPOTENT, Answer, idempotency_key, replay_or_run
@@ -48,6 +48,7 @@ __all__ = [
     "list_answer",
     "moment_in",
     "new_router",
+    "preferred",
     "replay_or_run",
     "responses_for",
     "visiting_person",
