@@ -19,8 +19,8 @@ async def _move(db, account, kind, amount, at):
         await ledger.post(session, Movement(account, kind, amount, key, at, actor="test", description="a scene"))
 
 
-async def test_a_period_is_what_it_began_with_and_what_moved_it(fresh_databases, new_account, at):
-    db = fresh_databases.worker
+async def test_a_period_is_what_it_began_with_and_what_moved_it(own_databases, new_account, at):
+    db = own_databases.worker
     one, two = await new_account(db=db), await new_account(db=db)
     await _move(db, one, Kind.DEPOSIT, 10_000_000, at - DAY)
     await _move(db, one, Kind.RESERVE, 4_000_000, at)
@@ -34,8 +34,8 @@ async def test_a_period_is_what_it_began_with_and_what_moved_it(fresh_databases,
     assert rolled.difference == 0
 
 
-async def test_periods_chain(fresh_databases, new_account, at):
-    db = fresh_databases.worker
+async def test_periods_chain(own_databases, new_account, at):
+    db = own_databases.worker
     account = await new_account(db=db)
     for day in range(4):
         await _move(db, account, Kind.DEPOSIT, 1_000_000 + day, at + day * DAY)
@@ -44,8 +44,8 @@ async def test_periods_chain(fresh_databases, new_account, at):
     assert all(one.difference == 0 for one in rolled)
 
 
-async def test_a_wallet_that_is_not_its_transfers_shows(fresh_databases, new_account, at):
-    db = fresh_databases.worker
+async def test_a_wallet_that_is_not_its_transfers_shows(own_databases, new_account, at):
+    db = own_databases.worker
     account = await new_account(db=db)
     await _move(db, account, Kind.DEPOSIT, 1_000_000, at)
     async with db.begin_unscoped() as session:
@@ -53,8 +53,8 @@ async def test_a_wallet_that_is_not_its_transfers_shows(fresh_databases, new_acc
     assert (await roll_forward(db, since=at, until=at + DAY)).difference == 7
 
 
-async def test_a_debt_lowers_the_liability_until_it_is_paid(fresh_databases, new_account, at):
-    db = fresh_databases.worker
+async def test_a_debt_lowers_the_liability_until_it_is_paid(own_databases, new_account, at):
+    db = own_databases.worker
     account = await new_account(db=db)
     await _move(db, account, Kind.DEBT_INCURRED, 2_000_000, at)
     assert (await roll_forward(db, since=at, until=at + DAY)).closing == -2_000_000

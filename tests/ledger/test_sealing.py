@@ -29,11 +29,11 @@ def grow(at):
 
 
 @pytest.fixture
-def tamper(fresh_databases):
+def tamper(own_databases):
     """Change history as an administrator who switches the triggers off."""
 
     async def tampering(statement, *args):
-        connection = await asyncpg.connect(fresh_databases.urls.admin)
+        connection = await asyncpg.connect(own_databases.urls.admin)
         try:
             async with connection.transaction():
                 await connection.execute("SET LOCAL session_replication_role = replica")
@@ -55,8 +55,8 @@ async def verify(db, account):
 
 
 @pytest.fixture
-def db(fresh_databases):
-    return fresh_databases.worker
+def db(own_databases):
+    return own_databases.worker
 
 
 async def test_a_chain_in_many_seals_is_the_chain_in_one(worker_db, new_account, grow, at):

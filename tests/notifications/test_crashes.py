@@ -13,7 +13,7 @@ from app.kit.reconcile import Round
 from app.notifications.reconcilers import delivering, telling
 from tests.notifications.conftest import NAMES, VAULT
 from tests.rentals.dying import keep_for_ever, stepped
-from tests.topups.dying import VICTIM, bury
+from tests.topups.dying import VICTIM, burying
 
 EVERY = 5
 """How many points lie between two deaths; the soak dies at each."""
@@ -34,6 +34,11 @@ def victim(office):
 
 async def die_everywhere(office, client, account, receiver, reconciler_of, *, every):
     """Let a worker die at one point after the other, each time of another event's way."""
+    async with burying(office.databases) as bury:
+        return await _die_everywhere(office, client, account, receiver, reconciler_of, bury=bury, every=every)
+
+
+async def _die_everywhere(office, client, account, receiver, reconciler_of, *, bury, every):
     webhook = await office.webhook(client, receiver.url())
     point, deaths = 1, 0
     while True:
@@ -44,7 +49,7 @@ async def die_everywhere(office, client, account, receiver, reconciler_of, *, ev
         this = Round(office.clock.at, await hold_share(office.databases.worker, office.worker, NAMES))
         [item] = await reconciler.find(this, 10)
         died, _ = await stepped(reconciler.step(this, item), dies_at=point)
-        await bury(office.databases)
+        await bury()
         office.later(seconds=31)
         while await office.tell() or await office.send():
             pass

@@ -6,7 +6,7 @@ from tests.topups.events.worlds import closed, opened_world
 
 
 @pytest.fixture
-async def world(fresh_databases):
-    opened = await opened_world(fresh_databases)
+async def world(own_databases):
+    opened = await opened_world(own_databases)
     yield opened
     await closed(opened)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,12 +59,16 @@ class Dying:
 
         A death that changed nothing leaves the scene as it was set: it is used again.
         """
+        async with burying(self.databases) as bury:
+            return await self._everywhere(bury, every=every)
+
+    async def _everywhere(self, bury: Callable[[], Awaitable[None]], *, every: int) -> int:
         deaths, point = 0, 1
         account, given = await self.prepare()
         before = await self.state_of(account)
         while True:
             died, passed = await stepped(self.operate(self.hands(), account, given), dies_at=point)
-            await bury(self.databases)
+            await bury()
             assert await self._broken(account) == []
             if not died:
                 await self.audit(account, given)
@@ -84,12 +88,17 @@ class Dying:
         return [one for room in found for one in room]
 
 
-async def bury(databases: Any) -> None:
-    """Cut the victim's sockets."""
-    connection = await asyncpg.connect(databases.urls.admin)
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 "
-        "AND datname = current_database()",
-        f"hourglass-{VICTIM}",
-    )
-    await connection.close()
+@asynccontextmanager
+async def burying(databases: Any) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Give what cuts the victim's sockets."""
+    admin = await asyncpg.connect(databases.urls.admin)
+
+    async def bury() -> None:
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 "
+            "AND datname = current_database()",
+            f"hourglass-{VICTIM}",
+        )
+
+    yield bury
+    await admin.close()

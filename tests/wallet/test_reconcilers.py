@@ -117,8 +117,8 @@ class TestMetering:
         assert await reconciler.step(this, batch) == "settled"
         assert await tables_of(worker_db, account) == before
 
-    async def test_one_broken_account_does_not_stop_the_others(self, fresh_databases, new_account, at):
-        db, moment = fresh_databases.worker, at + 10 * MINUTE
+    async def test_one_broken_account_does_not_stop_the_others(self, own_databases, new_account, at):
+        db, moment = own_databases.worker, at + 10 * MINUTE
         rentals = {}
         for _ in range(7):
             account = await new_account(micros=10_000_000, db=db)
@@ -128,7 +128,7 @@ class TestMetering:
                 await wallet.hold(session, rate=RATE, actor="test", **terms)
                 await wallet.start(session, **terms)
         sick = sorted(rentals)[3]
-        await spoil(fresh_databases, "UPDATE wallets SET reserved = 0 WHERE account_id = $1", sick)
+        await spoil(own_databases, "UPDATE wallets SET reserved = 0 WHERE account_id = $1", sick)
         reconciler = metering(db)
         runner = Runner(reconciler)
         this = Round(moment, await hold_all(db, "worker"))
@@ -143,7 +143,7 @@ class TestMetering:
         # It is tried again, alone, and settled as soon as it can be.
         this = replace(this, at=moment + timedelta(seconds=5))
         assert await runner.run_once(this) == {"failed": 1}
-        await spoil(fresh_databases, "UPDATE wallets SET reserved = $2 WHERE account_id = $1", sick, RATE)
+        await spoil(own_databases, "UPDATE wallets SET reserved = $2 WHERE account_id = $1", sick, RATE)
         assert await Runner(reconciler).run_once(this) == {"settled": 1}
         assert (await charged())[sick] == cost(RATE, 605)
         assert await Runner(reconciler).run_once(this) == {}
@@ -252,13 +252,13 @@ class TestAuditing:
         assert [item.bucket for item in found] == holding.buckets
         assert await auditing(worker_db).find(rounds(at, Holding("nobody", {})), 64) == []
 
-    async def test_freezes_what_differs_and_leaves_alone_what_agrees(self, fresh_databases, new_account, at):
-        db = fresh_databases.worker
+    async def test_freezes_what_differs_and_leaves_alone_what_agrees(self, own_databases, new_account, at):
+        db = own_databases.worker
         sound, sick = [await new_account(micros=10_000_000, db=db) for _ in range(2)]
         for account in (sound, sick):
             async with db.begin_unscoped() as session:
                 await wallet.hold(session, account_id=account, rental_id=RentalId.new(), rate=RATE, at=at, actor="test")
-        await spoil(fresh_databases, "UPDATE holds SET held = held - 1 WHERE account_id = $1", sick)
+        await spoil(own_databases, "UPDATE holds SET held = held - 1 WHERE account_id = $1", sick)
         this = Round(at, await hold_all(db, "worker"))
 
         async def frozen():
