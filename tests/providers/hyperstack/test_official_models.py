@@ -3,10 +3,12 @@
 import json
 
 import httpx
-from hyperstack.models import CreateEnvironment, CreateInstancesPayload, ImportKeypairPayload, Instances
 
 from app.providers.hyperstack.parsing import parse_machine
 from app.sandbox import Sandbox, SandboxConfig
+from tests.importing import at_first_use
+
+hyperstack_client = at_first_use("hyperstack")
 
 MACHINES, ENVIRONMENTS, KEYS = (f"/v1/core/{name}" for name in ("virtual-machines", "environments", "keypairs"))
 
@@ -19,9 +21,9 @@ async def test_every_body_that_we_send_is_one_that_the_client_could_have_sent(cl
     cloud.on("POST", MACHINES, httpx.Response(200, json={"instances": [{"id": 7}]}))
     await hyperstack.create(order("n3-H100x1:US-1", ports=(8000,), env={"A": "1"}))
     for path, model in (
-        (ENVIRONMENTS, CreateEnvironment),
-        (KEYS, ImportKeypairPayload),
-        (MACHINES, CreateInstancesPayload),
+        (ENVIRONMENTS, hyperstack_client.CreateEnvironment),
+        (KEYS, hyperstack_client.ImportKeypairPayload),
+        (MACHINES, hyperstack_client.CreateInstancesPayload),
     ):
         [body] = cloud.bodies("POST", path)
         understood = json.loads(model.from_dict(body).to_json())
@@ -39,7 +41,7 @@ async def test_a_machine_that_the_sandbox_shows_reads_the_same_to_both(public_ke
         assert created.status_code == 200
         text = (await http.get("/core/virtual-machines")).text
     await sandbox.aclose()
-    [theirs], [ours] = Instances.from_json(text).instances, json.loads(text)["instances"]
+    [theirs], [ours] = hyperstack_client.Instances.from_json(text).instances, json.loads(text)["instances"]
     found = parse_machine(ours, ssh_port=22)
     assert (found.machine_id, found.marker, found.status_message) == (str(theirs.id), theirs.name, theirs.status)
     assert found.created_at.replace(tzinfo=None) == theirs.created_at

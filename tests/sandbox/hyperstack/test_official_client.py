@@ -4,16 +4,11 @@ import asyncio
 import time
 
 import asyncssh
-import hyperstack
 import pytest
-from hyperstack.exceptions import ApiException, BadRequestException, NotFoundException, UnauthorizedException
-from hyperstack.models import (
-    CreateEnvironment,
-    CreateInstancesPayload,
-    CreateSecurityRulePayload,
-    EditLabelOfAnExistingVMPayload,
-    ImportKeypairPayload,
-)
+
+from tests.importing import at_first_use
+
+hyperstack = at_first_use("hyperstack")
 
 DEFAULT = "default-CANADA-1"
 
@@ -29,7 +24,7 @@ class Official:
         self.billing = hyperstack.BillingApi(self.client)
 
     def create(self, **more: object):
-        rule = CreateSecurityRulePayload(
+        rule = hyperstack.CreateSecurityRulePayload(
             direction="ingress", ethertype="IPv4", protocol="tcp", remote_ip_prefix="0.0.0.0/0", port_range_min=22,
             port_range_max=22,
         )  # fmt: skip
@@ -39,11 +34,11 @@ class Official:
             "enable_port_randomization": False, "labels": ["own-1"], "security_rules": [rule],
             "user_data": "#cloud-config",
         }  # fmt: skip
-        return self.machines.create_vms(CreateInstancesPayload(**{**wanted, **more})).instances[0]
+        return self.machines.create_vms(hyperstack.CreateInstancesPayload(**{**wanted, **more})).instances[0]
 
     def ready(self, public_key: str = "ssh-ed25519 AAAAC3Nz k1") -> None:
-        self.environments.create_environment(CreateEnvironment(name=DEFAULT, region="CANADA-1"))
-        payload = ImportKeypairPayload(name="k1", environment_name=DEFAULT, public_key=public_key)
+        self.environments.create_environment(hyperstack.CreateEnvironment(name=DEFAULT, region="CANADA-1"))
+        payload = hyperstack.ImportKeypairPayload(name="k1", environment_name=DEFAULT, public_key=public_key)
         self.keys.import_key_pair(payload)
 
     def reaches(self, number: int, status: str):
@@ -103,7 +98,7 @@ async def test_it_creates_logs_in_and_deletes(official, sandbox):
         assert "A100" in (await ssh.run("nvidia-smi -L", check=True)).stdout
 
     def end():
-        label = EditLabelOfAnExistingVMPayload(labels=["renamed"])
+        label = hyperstack.EditLabelOfAnExistingVMPayload(labels=["renamed"])
         official.machines.add_vm_label(row.id, label)
         assert official.machines.get_vm(row.id).instance.labels == ["renamed"]
         [listed] = official.machines.list_vms(page=1, page_size=10, search="own").instances
@@ -114,7 +109,7 @@ async def test_it_creates_logs_in_and_deletes(official, sandbox):
         for _ in range(200):
             try:
                 official.machines.get_vm(row.id)
-            except NotFoundException as gone:
+            except hyperstack.exceptions.NotFoundException as gone:
                 return gone
             time.sleep(0.03)
         raise AssertionError("it never ended")
@@ -187,19 +182,19 @@ async def test_its_errors_are_typed(official, sandbox):
         }.items():
             if name == "stock":
                 sandbox.change_offer("n3-A100x8:CANADA-1", "withdraw")
-            with pytest.raises(ApiException) as caught:
+            with pytest.raises(hyperstack.ApiException) as caught:
                 call()
             errors[name] = caught.value
         stranger = Official(f"{sandbox.url}/v1", "wrong")
-        with pytest.raises(UnauthorizedException):
+        with pytest.raises(hyperstack.exceptions.UnauthorizedException):
             stranger.machines.list_vms()
         stranger.client.rest_client.pool_manager.clear()
         return errors
 
     errors = await asyncio.to_thread(fail)
     assert (errors["again"].status, errors["key"].status) == (409, 409)
-    assert isinstance(errors["flavor"], NotFoundException)
-    assert isinstance(errors["missing"], NotFoundException)
-    assert isinstance(errors["stop"], BadRequestException)
+    assert isinstance(errors["flavor"], hyperstack.exceptions.NotFoundException)
+    assert isinstance(errors["missing"], hyperstack.exceptions.NotFoundException)
+    assert isinstance(errors["stop"], hyperstack.exceptions.BadRequestException)
     assert "stock" in errors["stock"].body
     assert len(sandbox.truth) == 1
