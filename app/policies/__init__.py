@@ -13,8 +13,9 @@ Order of locks: the wallet, then these.
 """
 
 from app.policies.budgets.enforcing import recap
-from app.policies.committing import Rows, admit, check, end, find_spender, require
-from app.policies.deciding import Binding, Verdict, Wish, decide
+from app.policies.checking import NONE_ALLOWED
+from app.policies.committing import Rows, admit, end, find_spender, require
+from app.policies.deciding import Wish
 from app.policies.errors import (
     POLICY_ERRORS,
     BudgetExceeded,
@@ -25,20 +26,18 @@ from app.policies.errors import (
 )
 from app.policies.narrowing import longest, narrow, require_duration
 from app.policies.queries import COUNT_RENTAL
-from app.policies.reading import Rules, get_policies, list_policies, standing_terms_for, terms_for
+from app.policies.reading import Rules, get_policies, standing_terms_for, terms_for
 from app.policies.spenders import Spender
-from app.policies.standing import Budget, BudgetName, Spent, Standing, budgets_of, limit_budget, stand
+from app.policies.standing import stand
 from app.policies.terms import TEAM_DEFAULT, UNLIMITED, OnExceeded, Policy, SubjectKind, Terms
 
 __all__ = [
     "COUNT_RENTAL",
+    "NONE_ALLOWED",
     "POLICY_ERRORS",
     "TEAM_DEFAULT",
     "UNLIMITED",
-    "Binding",
-    "Budget",
     "BudgetExceeded",
-    "BudgetName",
     "KeyLimitExceeded",
     "OnExceeded",
     "Policy",
@@ -47,22 +46,14 @@ __all__ = [
     "Rows",
     "Rules",
     "Spender",
-    "Spent",
-    "Standing",
     "SubjectKind",
     "Terms",
     "UnknownTeam",
-    "Verdict",
     "Wish",
     "admit",
-    "budgets_of",
-    "check",
-    "decide",
     "end",
     "find_spender",
     "get_policies",
-    "limit_budget",
-    "list_policies",
     "longest",
     "narrow",
     "recap",

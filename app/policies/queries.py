@@ -32,12 +32,7 @@ LEFT JOIN teams t ON t.account_id = $1 AND t.id = s.subject
 ORDER BY s.n
 """  # noqa: S608 - a constant
 
-LIST_POLICIES: Final = f"""
-SELECT p.subject, t.time_zone AS team_zone, true AS is_team, {_POLICY}, NULL AS state
-FROM policies p LEFT JOIN teams t ON t.account_id = p.account_id AND t.id = p.subject
-WHERE p.account_id = $1 ORDER BY p.subject
-"""  # noqa: S608 - a constant
-
+# $4 to $14 are the fields of ``Terms``, in their order.
 SAVE_POLICY: Final = """
 INSERT INTO policies (account_id, subject, version, gpu_whitelist, max_instances, max_gpus, max_price_micros_per_hour,
                       daily_budget_micros, monthly_budget_micros, max_duration_seconds, allowed_regions,

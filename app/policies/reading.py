@@ -65,11 +65,6 @@ async def get_policies(session: AsyncSession, *, account_id: AccountId, subjects
     return [policy_of(row) for row in rows]
 
 
-async def list_policies(session: AsyncSession, *, account_id: AccountId) -> list[Policy]:
-    """Return all policies of an account that were set or note a pause."""
-    return [policy_of(row) for row in await driver(session).fetch(queries.LIST_POLICIES, account_id)]
-
-
 @lru_cache(maxsize=4096)
 def policy_of(row: asyncpg.Record) -> Policy:
     """Return a row of ``READ_POLICIES`` as a policy: the same one as the last time that the row said just this."""

@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import audit, wallet
 from app.kit.db import driver
 from app.kit.ids import AccountId
-from app.kit.money import dollars
 from app.policies import queries
 from app.policies.budgets.telling import look
 from app.policies.reading import get_policies
 from app.policies.terms import TERMS_FIELDS, Policy, SubjectKind, Terms
+from app.policies.wording import told_name, told_value
 
 
 async def lock_policy(session: AsyncSession, *, account_id: AccountId, subject: str) -> Policy:
@@ -37,53 +37,26 @@ async def set_terms(
 ) -> Policy:
     """Give a subject other terms from now on, in place of those that ``lock_policy`` returned; told in the audit.
 
-    What is open under the old terms stays, unless a budget that stops all is used up; a pause ends that has no reason left. ``time_zone`` is heeded for the account and for persons alone.
+    What is open under the old terms stays, unless a budget that stops all is used up; a pause ends that has no reason left.
+    ``time_zone`` is heeded for the account and for persons alone.
     """
-    await driver(session).execute(
-        queries.SAVE_POLICY,
-        account_id,
-        before.subject,
-        before.version + 1,
-        _stored(terms.gpu_whitelist),
-        terms.max_instances,
-        terms.max_gpus,
-        terms.max_price_micros_per_hour,
-        terms.daily_budget_micros,
-        terms.monthly_budget_micros,
-        terms.max_duration_seconds,
-        _stored(terms.allowed_regions),
-        _stored(terms.allowed_providers),
-        terms.min_reliability_ppm,
-        terms.on_budget_exceeded,
-        time_zone or before.time_zone,
-        at,
-        actor,
-    )
+    who, limits = (account_id, before.subject), [_stored(getattr(terms, name)) for name in TERMS_FIELDS]
+    values = (*who, before.version + 1, *limits, time_zone or before.time_zone, at, actor)
+    await driver(session).execute(queries.SAVE_POLICY, *values)
     await look(session, account_id=account_id, at=at)
     [after] = await get_policies(session, account_id=account_id, subjects=[before.subject])
-    await audit.write(
-        session,
-        audit.Entry(
-            account_id,
-            "policy.updated",
-            before.subject,
-            at,
-            actor=actor,
-            team_id=before.subject if before.kind is SubjectKind.TEAM else None,
-            details=audit.changes(_told(before), _told(after)),
-        ),
-    )
+    team_id = before.subject if before.kind is SubjectKind.TEAM else None
+    details = audit.changes(_told(before), _told(after))
+    entry = audit.Entry(account_id, "policy.updated", before.subject, at, actor=actor, team_id=team_id, details=details)
+    await audit.write(session, entry)
     return after
 
 
-def _stored(names: tuple[str, ...] | None) -> str | None:
-    return None if names is None else json.dumps(list(names))
+def _stored(value: object) -> object:
+    """Return a field of the terms as its column takes it."""
+    return json.dumps(value) if isinstance(value, tuple) else value
 
 
 def _told(policy: Policy) -> dict[str, Any]:
-    terms = {name: getattr(policy.terms, name) for name in TERMS_FIELDS}
-    told = {
-        name.removesuffix("_micros"): dollars(value) if "_micros" in name and value is not None else value
-        for name, value in terms.items()
-    }
-    return {**told, "time_zone": policy.time_zone}
+    terms = {told_name(name): told_value(name, getattr(policy.terms, name)) for name in TERMS_FIELDS}
+    return {**terms, "time_zone": policy.time_zone}

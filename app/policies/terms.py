@@ -72,12 +72,6 @@ class Terms:
         """Whether it sets no limit at all."""
         return all(getattr(self, name) is None for name in _LIMITS)
 
-    @property
-    def is_hard(self) -> bool:
-        """Whether a budget ends what runs."""
-        has_budget = self.daily_budget_micros is not None or self.monthly_budget_micros is not None
-        return has_budget and self.on_budget_exceeded is OnExceeded.STOP_ALL
-
 
 TERMS_FIELDS: Final = tuple(field.name for field in fields(Terms))
 _LIMITS: Final = tuple(name for name in TERMS_FIELDS if name != "on_budget_exceeded")

@@ -25,6 +25,7 @@ from app.tenancy.opening import Account, open_account
 from app.tenancy.queries import get_account, lock_account
 from app.tenancy.roles import ROLES, administers, manages, owns, scopes_of
 from app.tenancy.teams import Team, find_team, get_team, list_teams
+from app.tenancy.teams.changing import add_team
 from app.web.principal import Role
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "NewKey",
     "Role",
     "Team",
+    "add_team",
     "administers",
     "billing_addresses",
     "create_key",

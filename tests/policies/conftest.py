@@ -11,8 +11,8 @@ from app.kit.ids import AccountId, TeamId, UserId
 from app.policies import endpoints as policy_endpoints
 from app.policies.setting import lock_policy, set_terms
 from app.rentals.showing.endpoints import ROUTERS
+from app.tenancy import add_team
 from app.tenancy.models import TeamMemberRow, UserRow
-from app.tenancy.teams.changing import add_team
 from tests.applications import new_app
 from tests.rentals.http.conftest import (
     PEPPER,

@@ -11,21 +11,17 @@ from hypothesis import strategies as st
 from app.kit.ids import AccountId, ApiKeyId, TeamId, UserId
 from app.policies import (
     TEAM_DEFAULT,
-    Budget,
     BudgetExceeded,
-    BudgetName,
     KeyLimitExceeded,
     OnExceeded,
     Policy,
     PolicyViolation,
     ProvisioningPaused,
-    Spent,
-    Standing,
     Terms,
     Wish,
-    decide,
 )
-from app.policies.standing import Open
+from app.policies.deciding import decide
+from app.policies.standing import Budget, BudgetName, Open, Spent, Standing
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACCOUNT, TEAM, USER, KEY = AccountId.new(), TeamId.new(), UserId.new(), ApiKeyId.new()

@@ -32,7 +32,7 @@ from app.rentals.asking.asking import Ask, Chosen
 from app.rentals.asking.launching import BUILT_IN, DEFAULT_TEMPLATE
 from app.rentals.asking.requesting import request
 from app.rentals.keeping.stopping import stop
-from app.tenancy.teams.changing import add_team
+from app.tenancy import add_team
 from app.web.principal import SpendLimit
 from tests.conftest import open_account
 from tests.rentals.http.hand import Hand

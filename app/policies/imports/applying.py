@@ -16,7 +16,6 @@ from app.policies.imports.errors import ImportRefused
 from app.policies.reading import get_policies
 from app.policies.setting import set_terms
 from app.policies.terms import TEAM_DEFAULT, Policy, Terms
-from app.tenancy.teams.changing import add_team
 from app.web.errors import EtagMismatch
 
 
@@ -130,6 +129,6 @@ async def _made(
 ) -> Policy:
     if not create_teams or not draft.team:
         raise ImportRefused.of_team(draft.team or "", draft.line)
-    row = await add_team(session, account_id=account_id, name=draft.team, time_zone="UTC", at=at)
+    row = await tenancy.add_team(session, account_id=account_id, name=draft.team, time_zone="UTC", at=at)
     [policy] = await get_policies(session, account_id=account_id, subjects=[row.id])
     return policy

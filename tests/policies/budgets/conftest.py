@@ -15,7 +15,7 @@ from app.kit.leases import BUCKETS, Holding, bucket_name
 from app.policies import Terms
 from app.policies.budgets.telling import look
 from app.policies.setting import lock_policy, set_terms
-from app.tenancy.teams.changing import add_team
+from app.tenancy import add_team
 
 
 @dataclass
