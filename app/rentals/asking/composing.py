@@ -21,8 +21,8 @@ from app.rentals.errors import NoMatchingListings, UnknownReference
 from app.rentals.models import QuoteRow
 from app.web import Principal
 
-NONE_ALLOWED = "No offers matching policy constraints"
 _PPM = 1_000_000
+_Keys = tuple[Mapping[str, str | None], ...]
 
 
 async def begin(
@@ -40,38 +40,21 @@ async def begin(
     rules = await policies.terms_for(session, policies.Spender.of(principal, body.team_id))
     launch = await _launch(session, body, account_id=account_id)
     keys = await _keys(session, body, account_id=account_id)
-    chosen: Chosen | None = None
-    if body.quote_id is None:
-        wanted = wanted_of(body, disk_gb=launch.disk_gb)
-    else:
-        chosen, wanted = await _quoted(session, body.quote_id, account_id=account_id, rental_id=rental_id, at=at)
-        launch = replace(launch, disk_gb=wanted.disk_gb)
-    allowed = policies.narrow(rules.policies, wanted)
-    ask = Ask(
-        wanted=allowed,
-        launch=launch,
-        name=body.name,
-        tags=body.tags,
-        ssh_keys=keys,
-        max_duration_seconds=body.max_duration_seconds or policies.longest(rules.policies),
-        max_spend=body.max_spend,
-        wait_seconds=body.wait_seconds,
-        rules=rules,
-    )
+    quoted, wanted = await _wanted(session, body, launch, account_id=account_id, rental_id=rental_id, at=at)
+    ask = _ask(body, wanted, rules=rules, launch=launch, keys=keys)
     try:
-        chosen = chosen or await _first_choice(session, body, allowed, at=at)
         made = await request(
             session,
             ask,
             account_id=account_id,
             rental_id=rental_id,
-            quoted=chosen,
+            quoted=quoted or await _first_choice(session, body, ask.wanted, at=at),
             vault=vault,
             actor=principal.actor,
             at=at,
         )
     except NoMatchingListings:
-        raise await _none_left(session, wanted, allowed, at=at) from None
+        raise await _none_left(session, wanted, ask.wanted, at=at) from None
     return made, ask
 
 
@@ -125,12 +108,31 @@ def wanted_of(wishes: ListingWishes, *, disk_gb: int) -> catalog.Wanted:
     )
 
 
+def _ask(body: RentalCreate, wanted: catalog.Wanted, *, rules: policies.Rules, launch: Launch, keys: _Keys) -> Ask:
+    """Return what is asked for, as far as every policy allows it.
+
+    Raises:
+        PolicyViolation: nothing that is named is allowed.
+    """
+    return Ask(
+        wanted=policies.narrow(rules.policies, wanted),
+        launch=replace(launch, disk_gb=wanted.disk_gb),
+        name=body.name,
+        tags=body.tags,
+        ssh_keys=keys,
+        max_duration_seconds=body.max_duration_seconds or policies.longest(rules.policies),
+        max_spend=body.max_spend,
+        wait_seconds=body.wait_seconds,
+        rules=rules,
+    )
+
+
 async def _none_left(
     session: AsyncSession, wanted: catalog.Wanted, allowed: catalog.Wanted, *, at: datetime
 ) -> NoMatchingListings:
     """Return the error that tells whether it is the policies that nothing on offer fits."""
     if allowed != wanted and await catalog.cheapest(session, wanted, at=at, limit=1):
-        return NoMatchingListings(NONE_ALLOWED)
+        return NoMatchingListings(policies.NONE_ALLOWED)
     return NoMatchingListings()
 
 
@@ -160,6 +162,21 @@ async def _first_choice(
     if body.wait_seconds is not None:
         return None
     raise NoMatchingListings
+
+
+async def _wanted(
+    session: AsyncSession,
+    body: RentalCreate,
+    launch: Launch,
+    *,
+    account_id: AccountId,
+    rental_id: RentalId,
+    at: datetime,
+) -> tuple[Chosen | None, catalog.Wanted]:
+    """Return what a quote holds and was made for, or what the body says."""
+    if body.quote_id is None:
+        return None, wanted_of(body, disk_gb=launch.disk_gb)
+    return await _quoted(session, body.quote_id, account_id=account_id, rental_id=rental_id, at=at)
 
 
 async def _quoted(
@@ -197,9 +214,7 @@ async def _launch(session: AsyncSession, body: RentalCreate, *, account_id: Acco
     )
 
 
-async def _keys(
-    session: AsyncSession, body: RentalCreate, *, account_id: AccountId
-) -> tuple[Mapping[str, str | None], ...]:
+async def _keys(session: AsyncSession, body: RentalCreate, *, account_id: AccountId) -> _Keys:
     keys: Sequence[Mapping[str, str | None]]
     if body.ssh_public_keys is not None:
         keys = inline_keys(body.ssh_public_keys)
