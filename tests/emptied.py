@@ -11,8 +11,8 @@ import pytest
 
 _OURS = ["hourglass-api", "hourglass-worker", "hourglass-auth"]
 _TABLES = """
-SELECT c.oid::regclass::text FROM pg_class c
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+SELECT c.oid::regclass::text AS name, c.relispartition AS is_part FROM pg_class c
+WHERE c.relnamespace::regnamespace::text !~ '^(pg_|information_schema)' AND c.relkind IN ('r', 'p')
 """
 _CUT = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -27,22 +27,32 @@ WHERE backend_type = 'client backend' AND datname = current_database() AND pid <
 class _Database:
     """One that is open, and what was in it from the beginning."""
 
-    def __init__(self, databases: Any, admin: asyncpg.Connection, kept: dict[str, list[str]]) -> None:
-        self.databases, self._admin, self._kept = databases, admin, kept
+    def __init__(self, databases: Any, admin: asyncpg.Connection) -> None:
+        self.databases, self._admin = databases, admin
+        self._tables: set[str] = set()
+        self._kept: dict[str, list[asyncpg.Record]] = {}
 
     @classmethod
     async def opened(cls, databases: Any, admin: asyncpg.Connection) -> _Database:
-        kept = {}
-        for (table,) in await admin.fetch(_TABLES):
-            kept[table] = await admin.fetch(f"TABLE {table}")
-        return cls(databases, admin, kept)
+        made = cls(databases, admin)
+        for name, is_part in await admin.fetch(_TABLES):
+            made._tables.add(name)
+            if not is_part:
+                made._kept[name] = await admin.fetch(f"TABLE {name}")
+        return made
 
     async def emptied(self) -> bool:
-        """Make it as it was in the beginning; say whether that could be done: it can't while a transaction is under way."""
+        """Make it as it was in the beginning; say whether that can be done.
+
+        It can't while a transaction is under way, and not where a table is gone. Those that were made are dropped.
+        """
         while await self._admin.fetch(_CUT, _OURS):
             pass
-        if await self._admin.fetchval(_UNDER_WAY):
+        tables = {row["name"] for row in await self._admin.fetch(_TABLES)}
+        if await self._admin.fetchval(_UNDER_WAY) or not tables >= self._tables:
             return False
+        for table in tables - self._tables:
+            await self._admin.execute(f"DROP TABLE {table}")
         async with self._admin.transaction():
             await self._admin.execute("SET LOCAL session_replication_role = replica")  # no trigger, no foreign key
             await self._admin.execute(";".join(f"DELETE FROM {table}" for table in self._kept))

@@ -106,12 +106,12 @@ async def broken_invariants(db: Database) -> dict[str, list[str]]:
 
 
 @pytest.fixture
-async def worker(fresh_databases) -> AsyncIterator[Database]:
+async def worker(own_databases) -> AsyncIterator[Database]:
     """The worker's database of this scene's own, in which every invariant holds at the end."""
-    yield fresh_databases.worker
-    assert await broken_invariants(fresh_databases.worker) == {}
+    yield own_databases.worker
+    assert await broken_invariants(own_databases.worker) == {}
 
 
 @pytest.fixture
-def api(fresh_databases) -> Database:
-    return fresh_databases.api
+def api(own_databases) -> Database:
+    return own_databases.api

@@ -137,8 +137,9 @@ WISHES = st.builds(
 )
 
 
+@pytest.mark.parametrize("wishes", [60, pytest.param(600, marks=pytest.mark.soak)])
 async def test_the_cheapest_are_those_that_brute_force_finds_for_any_wish(
-    worker, api, cloud, make_cloud, refresh, make_offer, at
+    wishes, worker, api, cloud, make_cloud, refresh, make_offer, at
 ):
     await refresh(worker, cloud, _market(make_offer, 200, seed=5))
     for seed, name in enumerate(("p1", "p2"), start=6):
@@ -166,7 +167,7 @@ async def test_the_cheapest_are_those_that_brute_force_finds_for_any_wish(
         async with api.begin_unscoped() as session:
             return await cheapest(session, wanted, at=at, limit=limit)
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=wishes, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(WISHES, st.integers(1, 30), st.integers(0, 5))
     def agree(wanted, limit, excluded):
         wanted = replace(wanted, exclude_listing_ids=tuple(_brute_force(wanted, listings, excluded)))
