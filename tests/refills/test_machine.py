@@ -386,7 +386,7 @@ class RefillMachine(RuleBasedStateMachine):
 
 
 def test_the_cap_holds_at_every_instant_whatever_happens(databases):
-    run_machine(RefillMachine, databases, max_examples=12, stateful_step_count=20, derandomize=True)
+    run_machine(RefillMachine, databases, max_examples=7, stateful_step_count=20, derandomize=True)
 
 
 @pytest.mark.soak

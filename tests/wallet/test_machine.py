@@ -875,7 +875,7 @@ class WalletMachine(RuleBasedStateMachine):
 
 
 def test_money_stays_exact_whatever_happens_in_whatever_order(databases):
-    run_machine(WalletMachine, databases, max_examples=13, stateful_step_count=50, derandomize=True)
+    run_machine(WalletMachine, databases, max_examples=7, stateful_step_count=50, derandomize=True)
 
 
 @pytest.mark.soak

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.topups.events.histories import STEPS, Tally, begin
 from tests.topups.events.worlds import closed, opened_world
 
-HISTORIES, HISTORIES_SOAKED = 4, 400
+HISTORIES, HISTORIES_SOAKED = 2, 400
 TALLY, SOAKED = Tally(), Tally()
 SETTINGS = settings(
     max_examples=HISTORIES,
