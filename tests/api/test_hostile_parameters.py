@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from itertools import count, islice
 from urllib.parse import quote
 
 import pytest
+
+from tests.soaking import in_soak
 
 from .people import sender
 from .refusals import BIG, CANARY, KEY, LONG, TYPE, check
@@ -78,17 +81,21 @@ async def send(world, furnished):
     return await sender(world, furnished)
 
 
-async def test_no_query_parameter_takes_what_is_not_of_its_kind(world, aimed, send) -> None:
+@pytest.mark.parametrize("share", [2, *in_soak(1)])
+async def test_no_query_parameter_takes_what_is_not_of_its_kind(world, aimed, send, share) -> None:
+    """Each parameter takes one in ``share`` of the values, in turns."""
+    turns = count()
     for operation in world.operations:
         required = [f"{one['name']}=rtx-4090" for one in operation.query if one["required"]]
         for parameter in operation.query:
             name, kinds = parameter["name"], operation.kinds(parameter["schema"])
             rest = [text for text in required if not text.startswith(f"{name}=")]
-            for value in bad_parameters(kinds):
+            turn = next(turns) % share
+            for value in islice(bad_parameters(kinds), turn, None, share):
                 target = f"{aimed(operation)}?{'&'.join([*rest, f'{quote(name)}={value}'])}"
                 answer = await send(operation, target, b"", [])
                 check(operation, answer)
-            for value in ODD_TEXTS:
+            for value in ODD_TEXTS[turn::share]:
                 target = f"{aimed(operation)}?{'&'.join([*rest, f'{quote(name)}={value}', f'{quote(name)}={value}'])}"
                 check(operation, await send(operation, target, b"", []), refused=False)
 
@@ -102,10 +109,12 @@ async def test_an_unknown_query_parameter_is_refused_by_every_list(world, aimed,
             check(operation, answer, refused=is_list and not odd.startswith("&"))
 
 
-async def test_an_odd_id_is_an_id_there_is_not(world, furnished, send) -> None:
-    for operation in world.operations:
+@pytest.mark.parametrize("share", [2, *in_soak(1)])
+async def test_an_odd_id_is_an_id_there_is_not(world, furnished, send, share) -> None:
+    """Each operation is asked with one in ``share`` of the ids, in turns."""
+    for turn, operation in enumerate(world.operations):
         for _, name in operation.owners:
-            for odd in HOSTILE_PATHS:
+            for odd in HOSTILE_PATHS[turn % share :: share]:
                 own = {other: furnished.has.get(has, ["rtx-4090"])[0] for has, other in operation.owners}
                 target = operation.at(**own | {name: odd})
                 body = b"" if operation.body is None else json.dumps(operation.example).encode()

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from app.kit.db import driver
+from tests.soaking import in_soak
 
 from .conftest import PUBLIC_KEY
 from .owned import BODY_IDS, COMMON, MISSING, QUERY_IDS
@@ -88,7 +89,7 @@ def aims(operations, own, other, turn):
             yield operation, operation.at(**foreign), operation.at(**missing), aimed
 
 
-@pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [15, *in_soak(1)])
 async def test_every_id_of_others_is_answered_as_one_that_there_is_not(world, tenants, admin, share) -> None:
     """Everybody tries every operation: with things of one in ``share`` of the others each, in turns."""
     operations, before = world.operations, await contents(admin)

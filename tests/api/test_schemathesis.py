@@ -25,7 +25,7 @@ CHECKS = [
     "ignored_auth",
     "unsupported_method",
 ]
-QUICK = (["examples", "fuzzing"], 4)
+QUICK = (["examples", "fuzzing"], 2)
 THOROUGH = (["examples", "coverage", "fuzzing"], 25)
 """Phases, and how many examples of each operation. The coverage phase alone asks some listings 300 times."""
 
