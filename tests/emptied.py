@@ -79,9 +79,12 @@ class Shelf:
         return await _Database.opened(databases, admin)
 
     async def put_back(self, used: _Database) -> None:
-        """Keep it for the next scene."""
+        """Keep it for the next scene, or let its connections go."""
         if await used.emptied():
             self._free.append(used)
+        else:
+            for database in (used.databases.api, used.databases.worker, used.databases.auth):
+                await database.aclose()
 
 
 @pytest.fixture(scope="session")
