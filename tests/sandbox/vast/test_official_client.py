@@ -4,12 +4,10 @@ import asyncio
 import json
 import os
 import sys
-from pathlib import Path
 
 import asyncssh
 import pytest
 
-SCRIPTS = Path(sys.executable).parent
 PRELUDE = """
 import json, sys
 from vastai import VastAI
@@ -18,10 +16,28 @@ show = lambda value: print(json.dumps(value))
 """
 
 
+FORKS = """
+import json, os, sys
+from vastai.cli.main import main
+for line in sys.stdin:
+    words, *told = json.loads(line)
+    if (child := os.fork()) == 0:
+        for number, path in enumerate(told, start=1):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        sys.argv = ["vastai", *words]
+        sys.exit(main())
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def environment(home):
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "VASTAI_NO_UPDATE_CHECK": "1", "PYTHONUTF8": "1"}
+
+
 async def run(*command, home):
     process = await asyncio.create_subprocess_exec(
         *map(str, command),
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "VASTAI_NO_UPDATE_CHECK": "1", "PYTHONUTF8": "1"},
+        env=environment(home),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -43,11 +59,34 @@ def sdk(sandbox, tmp_path):
     return call
 
 
+@pytest.fixture(scope="module")
+async def typed(tmp_path_factory):
+    """Run the command line again and again, each time in a process of its own that needs not import it first."""
+    home = tmp_path_factory.mktemp("home")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        FORKS,
+        env=environment(home),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+    async def typing(*words):
+        told = [home / "out", home / "err"]
+        process.stdin.write(json.dumps([words, *map(str, told)]).encode() + b"\n")
+        code = int(await asyncio.wait_for(process.stdout.readline(), 120))
+        return code, *(path.read_text() for path in told)
+
+    yield typing
+    process.stdin.close()
+    await asyncio.wait_for(process.communicate(), 120)
+
+
 @pytest.fixture
-def cli(sandbox, tmp_path):
+def cli(sandbox, typed):
     async def call(*words):
-        command = (SCRIPTS / "vastai", *words, "--url", sandbox.url, "--api-key", sandbox.config.vast_key)
-        return await run(*command, home=tmp_path)
+        return await typed(*words, "--url", sandbox.url, "--api-key", sandbox.config.vast_key)
 
     return call
 
