@@ -1,4 +1,4 @@
-"""Measure: ``python -m benchmarks [--quick] [PART…]``. Prints one table of ratios; fails nothing."""
+"""Measure: ``python -m benchmarks [--quick] [PART…]``. Prints a table of ratios per part; fails nothing."""
 
 from __future__ import annotations
 
@@ -27,47 +27,39 @@ from benchmarks.report import Row
 Part = Callable[[Ground, Budget], Awaitable[list[Row]]]
 
 
+async def _catalog(ground: Ground, budget: Budget) -> list[Row]:
+    return await matching.measure(ground, budget) + await refreshing.measure(ground, budget)
+
+
+_PARTS: dict[str, Part] = {
+    "money": money.measure,
+    "settlement": settlement.measure,
+    "serving": serving.measure,
+    "catalog": _catalog,
+    "placing": placing.measure,
+    "policies": policies.measure,
+    "reports": reports.measure,
+    "starting": starting.measure,
+    "audit": auditing.measure,
+}
+
+
 def main() -> None:
     """Measure the parts that are named, or all."""
     asked = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     asked.add_argument("--quick", action="store_true", help="fewer and shorter rounds, and no million rentals")
-    asked.add_argument(
-        "parts",
-        nargs="*",
-        metavar="PART",
-        help="money, settlement, serving, catalog, placing, policies, reports, starting",
-    )
+    asked.add_argument("parts", nargs="*", choices=_PARTS, metavar="PART", help=", ".join(_PARTS))
     told = asked.parse_args()
-    uvloop.run(_measure(told.parts, is_quick=told.quick))
+    budget = Budget(rounds=3, seconds=2, is_quick=True) if told.quick else Budget(rounds=5, seconds=4)
+    uvloop.run(_measure(told.parts or list(_PARTS), budget))
 
 
-async def _measure(names: list[str], *, is_quick: bool) -> None:
-    async def settle(ground: Ground, budget: Budget) -> list[Row]:
-        return await settlement.measure(ground, budget, is_quick=is_quick)
-
-    async def measure_catalog(ground: Ground, budget: Budget) -> list[Row]:
-        return await matching.measure(ground, budget) + await refreshing.measure(ground, budget)
-
-    parts: dict[str, Part] = {
-        "money": money.measure,
-        "settlement": settle,
-        "serving": serving.measure,
-        "catalog": measure_catalog,
-        "placing": placing.measure,
-        "policies": policies.measure,
-        "reports": reports.measure,
-        "starting": starting.measure,
-        "audit": auditing.measure,
-    }
-    budget = Budget(rounds=3, seconds=2) if is_quick else Budget(rounds=5, seconds=4)
-    rows: list[Row] = []
-    loads = [report.load()]
+async def _measure(names: list[str], budget: Budget) -> None:
     async with laid() as ground:
-        for name in names or parts:
+        for name in names:
             print(f"measuring {name} …", flush=True)
-            rows += await parts[name](ground, budget)
-            loads.append(report.load())
-    report.show(rows, loads=loads)
+            before = report.load()
+            report.show(await _PARTS[name](ground, budget), loads=(before, report.load()))
 
 
 if __name__ == "__main__":

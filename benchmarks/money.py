@@ -30,6 +30,8 @@ class Budget:
 
     rounds: int
     seconds: int
+    is_quick: bool = False
+    """Whether what takes minutes is left out."""
 
 
 async def measure(ground: Ground, budget: Budget) -> list[Row]:

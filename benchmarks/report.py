@@ -1,4 +1,4 @@
-"""What a benchmark says: rows of one table, each a ratio within one run (or a time that has a bound)."""
+"""What a benchmark says: rows of a table, each a ratio within one run (or a time that has a bound)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def load() -> str:
 
 
 def show(rows: Sequence[Row], *, loads: Sequence[str]) -> None:
-    """Print everything as one table, and what the machine was doing meanwhile."""
+    """Print the rows as a table, and what the machine was doing meanwhile."""
     table = Table("", "measured", "target", "", "figures behind it (this machine, this minute)")
     for row in rows:
         sign = "≤" if row.is_ceiling else "≥"
@@ -67,4 +67,4 @@ def show(rows: Sequence[Row], *, loads: Sequence[str]) -> None:
         )
     console = Console(width=max(150, Console().width))
     console.print(table)
-    console.print(f"{os.cpu_count()} cores; load averages at the start and after each part: {' | '.join(loads)}")
+    console.print(f"{os.cpu_count()} cores; load averages before and after: {' | '.join(loads)}")

@@ -26,6 +26,8 @@ _ACCOUNT = AccountId.parse("acct_" + "0" * 25 + "1")
 _RENTALS = 50_000
 _PER_RENTAL = ROWS // _RENTALS
 _START = datetime(2026, 1, 1, tzinfo=UTC)
+_RENTAL = "'rent_' || lpad(n::text, 26, '0')"
+_STARTED = f"timestamptz '{_START.isoformat()}' + n * interval '{59 * 86_400 // _RENTALS} seconds'"
 _DAYS = Days(date(2026, 1, 1), date(2026, 3, 1))
 
 
@@ -94,8 +96,6 @@ async def _count(worker: Database) -> int:
 async def _loaded(ground: Ground) -> str:
     """Return a database in which one account rented much for two months."""
     url = await ground.new_database("reports")
-    rental = "'rent_' || lpad(n::text, 26, '0')"
-    started = f"timestamptz '{_START.isoformat()}' + n * interval '{59 * 86_400 // _RENTALS} seconds'"
     whose = "'team_' || lpad((n % 12)::text, 26, '0'), 'key_' || lpad((n % 100)::text, 26, '0'), 'usr_' || lpad((n % 40)::text, 26, '0')"
     listing = "jsonb_build_object('provider', 'cloud-' || n % 5, 'family', 'family-' || n % 9, 'gpu_count', 1)"
     statements = (
@@ -106,34 +106,37 @@ async def _loaded(ground: Ground) -> str:
         f"""
         INSERT INTO rentals (account_id, id, bucket, version, tags, created_by, team_id, key_id, user_id, status, wanted, launch,
                              listing, rate, attempts, ssh_keys, keys_version, keys_applied, deadline_at, created_at, log_offset)
-        SELECT '{_ACCOUNT}', {rental}, 1, 1, jsonb_build_object('project', 'p' || n % 300), 'bench', {whose}, 'stopped', '{{}}',
-               '{{}}', {listing}, 400000, 1, '[]', 0, 0, now(), {started}, 0
+        SELECT '{_ACCOUNT}', {_RENTAL}, 1, 1, jsonb_build_object('project', 'p' || n % 300), 'bench', {whose}, 'stopped', '{{}}',
+               '{{}}', {listing}, 400000, 1, '[]', 0, 0, now(), {_STARTED}, 0
         FROM generate_series(1, {_RENTALS}) n
         """,
         f"""
         INSERT INTO attempts (account_id, rental_id, number, bucket, status, provider, offer_id, listing, marker, machine_id,
                               created_at, destroy_tries)
-        SELECT '{_ACCOUNT}', {rental}, 1, 1, 'gone', 'cloud-' || n % 5, 'offer', {listing}, 'm' || n, 'm' || n, {started}, 0
+        SELECT '{_ACCOUNT}', {_RENTAL}, 1, 1, 'gone', 'cloud-' || n % 5, 'offer', {listing}, 'm' || n, 'm' || n, {_STARTED}, 0
         FROM generate_series(1, {_RENTALS}) n
         """,
         f"""
         INSERT INTO rental_runs (account_id, rental_id, number, kind, attempt, rate, began_at, ended_at)
-        SELECT '{_ACCOUNT}', {rental}, 1, 'ran', 1, 400000, {started}, {started} + interval '90 minutes'
+        SELECT '{_ACCOUNT}', {_RENTAL}, 1, 'ran', 1, 400000, {_STARTED}, {_STARTED} + interval '90 minutes'
         FROM generate_series(1, {_RENTALS}) n
         """,
-        f"""
-        INSERT INTO transfers (account_id, seq, id, kind, debit, credit, amount, available_after, reserved_after, owed_after,
-                               effective_at, rental_id, actor, description, idempotency_key, rate, from_s, to_s)
-        SELECT '{_ACCOUNT}', (n - 1) * {_PER_RENTAL} + k + 1, 'led_' || lpad(((n - 1) * {_PER_RENTAL} + k)::text, 26, '0'),
-               CASE WHEN k = 0 THEN 'reserve' WHEN k = {_PER_RENTAL - 1} THEN 'release' WHEN k % 2 = 1 THEN 'usage'
-                    ELSE 'reserve_renew' END,
-               CASE WHEN k = {_PER_RENTAL - 1} OR k % 2 = 1 THEN 'reserved' ELSE 'available' END,
-               CASE WHEN k = {_PER_RENTAL - 1} THEN 'available' WHEN k % 2 = 1 THEN 'spend' ELSE 'reserved' END,
-               66666, 1, 0, 0, {started} + k * interval '5 minutes', {rental}, 'bench', '', 'k' || n || '-' || k,
-               CASE WHEN k % 2 = 1 THEN 400000 END, CASE WHEN k % 2 = 1 THEN k / 2 * 600 END,
-               CASE WHEN k % 2 = 1 THEN (k / 2 + 1) * 600 END
-        FROM generate_series(1, {_RENTALS}) n, generate_series(0, {_PER_RENTAL - 1}) k
-        """,
     )
-    await ground.execute(url, *statements, "VACUUM ANALYZE", "CHECKPOINT")
+    await ground.execute(url, *statements, _movements(), "VACUUM ANALYZE", "CHECKPOINT")
     return url
+
+
+def _movements() -> str:
+    return f"""
+    INSERT INTO transfers (account_id, seq, id, kind, debit, credit, amount, available_after, reserved_after, owed_after,
+                           effective_at, rental_id, actor, description, idempotency_key, rate, from_s, to_s)
+    SELECT '{_ACCOUNT}', (n - 1) * {_PER_RENTAL} + k + 1, 'led_' || lpad(((n - 1) * {_PER_RENTAL} + k)::text, 26, '0'),
+           CASE WHEN k = 0 THEN 'reserve' WHEN k = {_PER_RENTAL - 1} THEN 'release' WHEN k % 2 = 1 THEN 'usage'
+                ELSE 'reserve_renew' END,
+           CASE WHEN k = {_PER_RENTAL - 1} OR k % 2 = 1 THEN 'reserved' ELSE 'available' END,
+           CASE WHEN k = {_PER_RENTAL - 1} THEN 'available' WHEN k % 2 = 1 THEN 'spend' ELSE 'reserved' END,
+           66666, 1, 0, 0, {_STARTED} + k * interval '5 minutes', {_RENTAL}, 'bench', '', 'k' || n || '-' || k,
+           CASE WHEN k % 2 = 1 THEN 400000 END, CASE WHEN k % 2 = 1 THEN k / 2 * 600 END,
+           CASE WHEN k % 2 = 1 THEN (k / 2 + 1) * 600 END
+    FROM generate_series(1, {_RENTALS}) n, generate_series(0, {_PER_RENTAL - 1}) k
+    """

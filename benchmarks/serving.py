@@ -7,7 +7,7 @@ import itertools
 import os
 import socket
 import sys
-from asyncio.subprocess import DEVNULL
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -139,15 +139,18 @@ async def _served(url: str) -> AsyncIterator[int]:
         *(sys.executable, "-m", "benchmarks.served"), env=environment, stdout=DEVNULL, stderr=DEVNULL
     )
     try:
-        await _until_it_answers(port)
+        await _until_it_answers(process, port)
         yield port
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
 
 
-async def _until_it_answers(port: int) -> None:
-    for _ in range(200):
+async def _until_it_answers(process: Process, port: int) -> None:
+    for _ in range(600):
+        if process.returncode is not None:
+            raise RuntimeError(f"the API ended with status {process.returncode}")
         try:
             await answers_per_second(port, lambda: request("GET", "/readyz"), status=200, seconds=0)
         except OSError:

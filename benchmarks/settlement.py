@@ -27,10 +27,10 @@ _RATE = 400_000
 _FUNDS = 10**12
 
 
-async def measure(ground: Ground, budget: Budget, *, is_quick: bool) -> list[Row]:
+async def measure(ground: Ground, budget: Budget) -> list[Row]:
     """Return the rows of this part."""
     few = await _loaded(ground, FEW)
-    many = None if is_quick else await _loaded(ground, MANY)
+    many = None if budget.is_quick else await _loaded(ground, MANY)
     single: list[float] = []
     small: list[float] = []
     large: list[float] = []
