@@ -14,6 +14,7 @@ from tests.soaking import in_soak
 
 from .conftest import PUBLIC_KEY
 from .owned import BODY_IDS, COMMON, MISSING, QUERY_IDS
+from .trying import Trying
 
 ACCOUNTS = 20
 THE_WORKERS = {
@@ -72,51 +73,14 @@ def test_every_id_in_a_path_and_in_a_query_is_one_that_this_test_knows(world) ->
                 assert name in BODY_IDS, f"whose is {name} in the body of {operation.id}?"
 
 
-def aims(operations, own, other, turn):
-    """Yield each operation with ids of which at least one is another's, and the same with ids that nobody has, and which these are."""
-    for operation in operations:
-        owners = [owner for owner in operation.owners if owner[0] not in COMMON]
-        if not owners or operation.by_person:
-            continue
-        for aimed in range(1, 2 ** len(owners)):
-            foreign, missing = {}, {}
-            for n, (collection, name) in enumerate(owners):
-                if aimed >> n & 1:
-                    ids = other.has[collection]
-                    foreign[name], missing[name] = ids[turn % len(ids)], MISSING[collection]()
-                else:
-                    foreign[name] = missing[name] = own.has[collection][0]
-            yield operation, operation.at(**foreign), operation.at(**missing), aimed
-
-
 @pytest.mark.parametrize("share", [15, *in_soak(1)])
 async def test_every_id_of_others_is_answered_as_one_that_there_is_not(world, tenants, admin, share) -> None:
     """Everybody tries every operation: with things of one in ``share`` of the others each, in turns."""
-    operations, before = world.operations, await contents(admin)
-    asked = await asyncio.gather(
-        *(try_all_of_others(own, tenants, operations, turn=turn, share=share) for turn, own in enumerate(tenants))
-    )
+    before, trying = await contents(admin), Trying(world.operations, tenants, share)
+    asked = [await trying.all_of_others(0)]
+    asked += await asyncio.gather(*(trying.all_of_others(turn) for turn in range(1, ACCOUNTS)))
     assert sum(asked) >= ACCOUNTS * (ACCOUNTS - 1) * 60 / share
     assert await contents(admin) == before
-
-
-async def try_all_of_others(own, tenants, operations, *, turn, share):
-    """Ask for everything of everybody else, and return how often that was."""
-    asked, for_missing = 0, {}
-    for place, other in enumerate(tenants):
-        if other is own:
-            continue
-        for n, (operation, foreign, missing, aimed) in enumerate(aims(operations, own, other, place)):
-            if (n + turn + place) % share:
-                continue
-            if (known := (operation.id, aimed)) not in for_missing:
-                for_missing[known] = await own.caller.ask(operation.method, missing, operation.example)
-                assert for_missing[known].status == 404, (operation.id, for_missing[known].text)
-            headers = {"accept": "text/event-stream"} if asked % 3 == 0 else {}
-            answer = await own.caller.ask(operation.method, foreign, operation.example, **headers)
-            assert answer.told == for_missing[known].told, (operation.id, foreign)
-            asked += 1
-    return asked
 
 
 async def test_lists_show_only_what_is_ones_own(world, tenants) -> None:
