@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+from app import audit as audit_book
 from app.costs import invariants as cost_invariants
 from app.ledger import invariants as ledger_invariants
 from app.lots import invariants as lot_invariants
 from app.providers.modal_cloud.adapter import MACHINE_SECONDS_MAX
 from app.refills import invariants as refill_invariants
+from app.rentals import completeness
 from app.rentals import invariants as rental_invariants
 from app.sandbox.machines import Truth
 from app.topups.payments import invariants as topup_invariants
@@ -30,6 +32,10 @@ async def broken(day: Day, customers: list[Customer]) -> list[str]:
         for room in _ROOMS:
             found += [str(one) for one in await room.broken_for(session, [one.account for one in customers])]
         found += [str(one) for one in (await cost_invariants.broken(session, at=day.timeline.at)).items()]
+        found += [str(one) for one in await completeness.untold_for(session, [one.account for one in customers])]
+        for customer in customers:
+            told = await audit_book.verify(session, account_id=customer.account)
+            found += [] if told.ok else [f"the audit of {customer.account} does not verify: {told}"]
     return found + day.surprises
 
 
