@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from app import audit
@@ -102,6 +103,7 @@ async def test_succeeds_and_keeps_how_far_it_is_whole(db, this, chain, at) -> No
 
 
 async def test_tells_the_head_in_the_log_as_it_is(db, this, chain) -> None:
+    structlog.reset_defaults()  # others' scenes want silence
     with capture_logs(processors=[cleaned]) as told:
         await Runner(verifying(db)).run_once(this)
     [line] = [one for one in told if one["event"] == "audit.verified"]

@@ -185,6 +185,7 @@ async def test_a_cloud_to_which_no_connection_leads_costs_nothing_and_holds_up_n
     account = await rich()
     url = NO_WAY[what] if "//" in NO_WAY[what] else stage.sandbox.url.replace("http:", "https:")
     lost = VastProvider(api_key="any", base_url=url, options=FAST)
+    await stage.tools.providers["vast"].aclose()
     stage.tools = replace(stage.tools, providers={**stage.tools.providers, "vast": lost})
     in_vain = await stage.request(account, wanted={"providers": ("vast",)})
     elsewhere = await stage.request(account, family="h100-80gb", wanted={"providers": ("lambda",)})
@@ -196,7 +197,6 @@ async def test_a_cloud_to_which_no_connection_leads_costs_nothing_and_holds_up_n
     assert (await stage.balance(account)).reserved == elsewhere.rate
     assert [truth.provider for truth in stage.alive()] == ["lambda"]
     await stage.stop(account, elsewhere.rental_id)
-    await lost.aclose()
 
 
 async def test_a_machine_that_comes_ten_minutes_late_goes_and_the_other_runs_on(stage: Any, rich: Any) -> None:
