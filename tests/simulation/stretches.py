@@ -1,7 +1,8 @@
 """Each stretch of a rental by itself: was it charged for more than its machine could be used, or kept its disk?
 
 A second that is billed belongs to a stretch by its number: the billable seconds of a rental are those of its stretches,
-one after another. What is given back is given back for the seconds that were billed last.
+one after another. What is given back is given back for the seconds that were billed last, and a stretch that follows is
+numbered after them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -64,11 +65,11 @@ def overcharged(
     rentals: dict[str, list[Stretch]] = defaultdict(list)
     for run in runs:
         rentals[run["rental_id"]].append(Stretch(run, run["ended_at"] or now))
-    billed: dict[str, list[_Part]] = defaultdict(list)
+    billed: dict[str, _Bill] = defaultdict(_Bill)
     for line in lines:
-        _post(billed[line["rental_id"]], line)
-    for rental_id, parts in billed.items():
-        _share(rentals[rental_id], parts)
+        billed[line["rental_id"]].post(line)
+    for rental_id, bill in billed.items():
+        _share(rentals[rental_id], bill)
     found = []
     for stretch in (one for stretches in rentals.values() for one in stretches):
         machine = machines[stretch.run["machine_id"]]
@@ -95,30 +96,46 @@ class _Part:
     per_second: Fraction
 
 
-def _post(parts: list[_Part], line: Any) -> None:
-    """Add what was billed, or take what was given back from its end."""
-    left = Fraction(line["amount"])
-    if line["kind"] == "usage":
-        parts.append(_Part(line["from_s"], Fraction(line["to_s"]), left / (line["to_s"] - line["from_s"])))
-        return
-    while left and parts:
-        last = parts[-1]
-        given = min(left, last.per_second * (last.to_s - last.from_s))
-        left -= given
-        if given:
-            last.to_s -= given / last.per_second
-        if last.to_s == last.from_s:
-            parts.pop()
+@dataclass
+class _Bill:
+    """What a rental was billed."""
+
+    parts: list[_Part] = field(default_factory=list)
+    numbered: int = 0
+    forgiven: list[tuple[datetime, int]] = field(default_factory=list)
+    """When something was given back, and the seconds that had a number by then."""
+
+    def post(self, line: Any) -> None:
+        """Add what was billed, or take what was given back from its end."""
+        left = Fraction(line["amount"])
+        if line["kind"] == "usage":
+            self.numbered = line["to_s"]
+            seconds = line["to_s"] - line["from_s"]
+            self.parts.append(_Part(line["from_s"], Fraction(line["to_s"]), left / seconds))
+            return
+        self.forgiven.append((line["effective_at"], self.numbered))
+        while left and self.parts:
+            last = self.parts[-1]
+            given = min(left, last.per_second * (last.to_s - last.from_s))
+            left -= given
+            if given:
+                last.to_s -= given / last.per_second
+            if last.to_s == last.from_s:
+                self.parts.pop()
+
+    def first(self, stretch: Stretch, after: int) -> int:
+        """Return the number of a stretch's first second, where ``after`` follows the last stretch's."""
+        return max([after, *(numbered for at, numbered in self.forgiven if at <= stretch.run["began_at"])])
 
 
-def _share(stretches: list[Stretch], parts: list[_Part]) -> None:
+def _share(stretches: list[Stretch], bill: _Bill) -> None:
     """Share out what was billed by the numbers of its seconds; those past the last stretch are the last one's."""
-    begins = 0
+    ends: float = 0
     for stretch in stretches:
+        begins = bill.first(stretch, int(ends))
         ends = math.inf if stretch is stretches[-1] else begins + stretch.seconds
-        for part in parts:
+        for part in bill.parts:
             stretch.charged += part.per_second * max(Fraction(0), min(ends, part.to_s) - max(begins, part.from_s))
-        begins += stretch.seconds
 
 
 def _spans(spans: Any) -> str:
