@@ -132,6 +132,26 @@ async def sell_out(stage: Any, *, only_spot: bool = False) -> None:
     await connection.close()
 
 
+async def test_a_spot_machine_that_was_silent_before_it_was_taken_back_is_billed_until_it_last_answered(
+    stage: Any, rich: Any
+) -> None:
+    account, made = await running_spot(stage, rich)
+    await stage.run(watching)
+    answered = (await stage.attempts(made.rental_id))[-1].answered_at
+    stage.clock.advance(30)
+    stage.sandbox.accidents.silence(await machine_of(stage, made.rental_id))
+    stage.clock.advance(150)
+    assert (await stage.run(watching))["well"] == 1, "its cloud says that it runs"
+    stage.sandbox.accidents.preempt(await machine_of(stage, made.rental_id), notice_seconds=0)
+    stage.clock.advance(30)
+    assert (await stage.run(watching))["interrupted"] == 1
+
+    async with stage.databases.worker.begin_unscoped() as session:
+        [run] = await list_runs(session, account_id=account, rental_id=made.rental_id)
+    assert run.ended_at == answered
+    await end(stage, account, made)
+
+
 async def test_with_nothing_to_be_had_it_waits_and_goes_on_when_there_is(stage: Any, rich: Any) -> None:
     account, made = await lost(stage, rich)
     await sell_out(stage)

@@ -19,7 +19,7 @@ from app.rentals import queries
 from app.rentals.keeping.interrupting import may_be_interrupted, notice_of
 from app.rentals.keeping.live import Live
 from app.rentals.reconcilers import checkpointing, visits, watching
-from tests.rentals.spot import end, events_of, machine_of, running_spot
+from tests.rentals.spot import end, events_of, machine_of, running_spot, watch_until
 
 pytestmark = pytest.mark.usefixtures("real_machines")
 
@@ -92,11 +92,22 @@ async def test_a_script_gets_no_longer_than_it_asked_for_nor_than_there_is(stage
 
 
 async def test_a_machine_that_goes_before_its_script_is_through_is_replaced_all_the_same(stage: Any, rich: Any) -> None:
-    account, made = await with_notice(stage, rich, 4, on_interrupt="sleep 60")
+    account, made = await with_notice(stage, rich, 30, on_interrupt="sleep 60")
     await stage.run(watching)
     stage.sandbox.accidents.vanish(await machine_of(stage, made.rental_id))
     await asyncio.sleep(0.1)
     assert (await stage.run(checkpointing)) == {"checkpoint_failed": 1}
+    await stage.until_status(made.rental_id, "running")
+    await end(stage, account, made)
+
+
+async def test_no_script_is_begun_on_a_machine_that_no_longer_answers(stage: Any, rich: Any) -> None:
+    account, made = await with_notice(stage, rich, 30, on_interrupt="true")
+    stage.sandbox.accidents.silence(await machine_of(stage, made.rental_id))
+    await asyncio.sleep(0.1)
+    assert (await stage.run(watching))["doubted"] == 1
+    rental = await watch_until(stage, made.rental_id, "interrupted")
+    assert (rental.stage, rental.ran_seconds) == ("matching", 0)
     await stage.until_status(made.rental_id, "running")
     await end(stage, account, made)
 

@@ -5,8 +5,8 @@
                    └─► failed                the machine is lost
 
 Nothing is billed from the moment it is accepted until the machine is seen to be off, nor, where it no longer answered by
-then, since it last did. Where a cloud can only stop a
-machine and keep its disk, that is done: what ran has ended then, as after a restart.
+then, since it last did. Where a cloud can only stop a machine and keep its disk, that is done: what ran has ended then,
+as after a restart.
 """
 
 from __future__ import annotations

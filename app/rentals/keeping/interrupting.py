@@ -3,7 +3,7 @@
     running ─► interrupted[checkpointing]   the cloud gave notice: the customer's script saves what it can
             └► interrupted[matching]        the machine is lost, or the script is through: another is looked for
 
-Nothing is billed from the notice on, or without one from the last pulse. The hold stays, the machine is destroyed:
+Nothing is billed from the notice on, or without one since the machine last answered. The hold stays, the machine is destroyed:
 one that is merely stopped still costs its disk.
 """
 

@@ -33,8 +33,6 @@ class Live(NamedTuple):
     """How long the customer's script for an interruption may take; 0 where there is none."""
     answered_at: datetime | None = None
     """When the machine itself last answered."""
-    contradicted: bool = False
-    """Its cloud calls it running and it does not answer: the cloud's word since it last did is worth nothing."""
 
 
 async def list_live(session: AsyncSession, *, provider: str, buckets: Sequence[int]) -> list[Live]:
@@ -54,10 +52,13 @@ async def held_live(session: AsyncSession, this: Round, one: Live) -> tuple[Rent
 
 
 def last_pulse(rental: RentalRow, one: Live, *, at: datetime) -> datetime:
-    """Return the last moment of the present run at which the machine was known to be well."""
+    """Return the last moment of the present run at which the machine, which is lost, was known to be well.
+
+    That is when it last answered: a cloud calls a machine running that nobody can use any more, and once it is lost it
+    can't be asked.
+    """
     since = run_began(rental, at=at)
-    known = one.answered_at if one.contradicted else rental.heartbeat_at
-    return max(since, min(at, rental.heartbeat_at or at, known or at))
+    return max(since, min(at, one.answered_at or since))
 
 
 def run_began(rental: RentalRow, *, at: datetime) -> datetime:

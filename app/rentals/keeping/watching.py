@@ -1,9 +1,10 @@
 """Watching: is what we bill for still there? A cloud's list is the pulse; SSH settles a doubt.
 
-A machine counts as well when its cloud says that it runs; every few minutes, and whenever in doubt, it must answer over
-SSH as well, and where the two differ it was last well when it last answered. What may be interrupted (spot, or a cloud that ends machines by the clock) is interrupted as soon as its
-cloud says so too, and anything when its cloud has given notice. Any other that was not well for ``host_lost_seconds``
-is lost: billed to its last pulse, refunded if it was young. A machine that is asked tells how busy its GPUs are.
+A machine counts as well when its cloud says that it runs; every few minutes, whenever in doubt, and once its cloud has
+given notice, it must answer over SSH as well. What may be interrupted (spot, or a cloud that ends machines by the clock)
+is interrupted as soon as its cloud says so too, and anything when its cloud has given notice. Any other that was not
+well for ``host_lost_seconds`` is lost. What is lost is billed until it last answered, and refunded if it was young. A
+machine that is asked tells how busy its GPUs are.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ async def watch(tools: Tools, memory: Watch, this: Round, provider: str) -> str:
     if not live:
         return "nothing_runs"
     machines = {m.machine_id: m for m in await tools.providers[provider].list_machines(tools.marker_prefix)}
-    unwell, answered = await _doubt(tools, memory, live, machines)
+    unwell, answered = await _doubt(tools, memory, live, machines, provider)
     memory.doubted = {one.rental_id for one in unwell}
     well = [one for one in live if one.rental_id not in memory.doubted]
     noticed = await _take_notices(tools, this, provider, well, machines)
@@ -63,19 +64,26 @@ async def watch(tools: Tools, memory: Watch, this: Round, provider: str) -> str:
 
 
 async def _doubt(
-    tools: Tools, memory: Watch, live: Sequence[Live], machines: Mapping[str, Machine]
+    tools: Tools, memory: Watch, live: Sequence[Live], machines: Mapping[str, Machine], provider: str
 ) -> tuple[list[Live], list[Sample]]:
-    """Ask those that their cloud does not say to be well, or whose turn it is.
+    """Ask those that their cloud does not say to be well or is about to take back, or whose turn it is.
 
     Return who did not answer, and what the others told.
     """
     at = tools.clock.now()
     running = {m.machine_id for m in machines.values() if m.status is MachineStatus.RUNNING}
-    doubtful = [one for one in live if one.machine_id not in running or _due_for_probe(memory, one, at=at)]
+    capability = tools.providers[provider].capability
+    doubtful = [
+        one
+        for one in live
+        if one.machine_id not in running
+        or _due_for_probe(memory, one, at=at)
+        or notice_of(machines[one.machine_id], one, capability, at=at) is not None
+    ]
     gate = asyncio.Semaphore(_PROBES_AT_ONCE)
     answers = await asyncio.gather(*(_answers(tools, gate, one) for one in doubtful))
     asked = list(zip(doubtful, answers, strict=True))
-    unwell = [one._replace(contradicted=one.machine_id in running) for one, told in asked if told is None]
+    unwell = [one for one, told in asked if told is None]
     return unwell, [Sample(one.account_id, one.rental_id, one.number, told) for one, told in asked if told is not None]
 
 
@@ -121,7 +129,7 @@ async def _reason(tools: Tools, provider: str, one: Live, machine: Machine | Non
 
 
 async def lose(tools: Tools, this: Round, one: Live) -> None:
-    """End a rental whose host is lost: charge to the last pulse, give this run's charge back if it hardly ran."""
+    """End a rental whose host is lost: charge until it last answered, give this run's charge back if it hardly ran."""
     at = tools.clock.now()
     account_id, rental_id = AccountId(one.account_id), RentalId(one.rental_id)
     async with tools.db.begin_unscoped() as session:

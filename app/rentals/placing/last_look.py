@@ -83,8 +83,7 @@ async def look_before_rest(tools: Tools, this: Round, attempt: AttemptRow, *, is
         if answers:
             row.answered_at = at
             return
-        last = row.answered_at if is_running else rental.heartbeat_at
-        row.answered_at = known = max(run.began_at, min(run.ended_at, last or run.began_at))
+        row.answered_at = known = max(run.began_at, min(run.ended_at, row.answered_at or run.began_at))
         if given := await shorten_run(session, rental, run, end=known, at=at, reason=_HIBERNATED):
             await _tell(session, attempt, given, _HIBERNATED, at=at)
 
