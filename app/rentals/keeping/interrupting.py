@@ -3,8 +3,8 @@
     running ─► interrupted[checkpointing]   the cloud gave notice: the customer's script saves what it can
             └► interrupted[matching]        the machine is lost, or the script is through: another is looked for
 
-Nothing is billed from the notice on, or without one since the machine last answered. The hold stays, the machine is destroyed:
-one that is merely stopped still costs its disk.
+Nothing is billed from the notice on, or without one since the machine last answered. The hold stays, the machine is
+destroyed: one that is merely stopped still costs its disk.
 """
 
 from __future__ import annotations
