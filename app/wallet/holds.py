@@ -166,9 +166,19 @@ async def refund_host_fault(
     """
     await ledger.lock_wallets(session, [account_id])
     row = await lock_hold(session, account_id, rental_id)
-    meter = meter_of(row)
-    kept = 0 if good_until is None else meter.elapsed(good_until) - meter.overrun_seconds
-    deserved = meter.charged - await _cost(session, meter, max(0, min(meter.billed_seconds, kept)))
+    return await forgive(
+        session, row, 0 if good_until is None else meter_of(row).elapsed(good_until), at=at, reason=reason
+    )
+
+
+async def forgive(session: AsyncSession, row: asyncpg.Record, good_seconds: int, *, at: datetime, reason: str) -> int:
+    """Give back what a hold was charged beyond so many seconds, paid or lost, once; the caller holds its lock.
+
+    Where it waits, what runs after that is charged from its first second on. Returns micro-dollars.
+    """
+    account_id, rental_id, meter = AccountId(row["account_id"]), RentalId(row["rental_id"]), meter_of(row)
+    kept = max(0, min(meter.billed_seconds, good_seconds - meter.overrun_seconds))
+    deserved = meter.charged - await _cost(session, meter, kept)
     amount: int = max(0, deserved - (row["refunded"] - row["forgiven"]))
     if amount:
         await _give_back(session, row, amount, at=at, reason=reason)
