@@ -10,12 +10,10 @@ import pytest
 
 from app.costs.reconcilers import fetching_costs, noting
 from app.kit.ids import AccountId
-from app.kit.vault import Vault
 from app.providers import Provider, RunpodProvider
-from app.rentals import Tools
 from app.sandbox import Sandbox, SandboxConfig
 from tests.providers.contract.conftest import adapter
-from tests.rentals.conftest import FAST, LIMITS, HandClock, Stage, at_once, platform_key
+from tests.rentals.conftest import FAST, HandClock, Stage, on_stage, platform_key
 from tests.simulation.paper import Street
 
 __all__ = ["platform_key"]
@@ -54,21 +52,8 @@ async def stage(own_databases: Any, platform_key: Any, at: Any, cloud_names: tup
     street = Street(public_key=platform_key.public)
     sandbox = await Sandbox.start(config, clock=SameClock(clock), start_machine=street.start)
     clouds = {name: _cloud(name, sandbox, clock) for name in cloud_names}
-    tools = Tools(
-        own_databases.worker,
-        clouds,
-        platform_key,
-        Vault(b"test"),
-        clock,
-        "testtest",
-        LIMITS,
-        open_shell=street.open_shell_of(at_once),
-    )
-    made = Stage(own_databases, sandbox, tools, clock)
-    await made.take_leases()
-    await made.refresh()
-    yield made
-    await made.aclose()
+    async with on_stage(own_databases, sandbox, clouds, platform_key, clock, street) as made:
+        yield made
 
 
 def _cloud(name: str, sandbox: Sandbox, clock: HandClock) -> Provider:

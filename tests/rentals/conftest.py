@@ -236,7 +236,15 @@ async def _stage(databases: Any, key: PlatformKey, at: datetime, street: Street 
             api_key=config.lambda_key, base_url=sandbox.url, options=FAST, ssh_port=sandbox.config.ssh_port
         ),
     }
-    clock = HandClock(at)
+    async with on_stage(databases, sandbox, clouds, key, HandClock(at), street) as stage:
+        yield stage
+
+
+@asynccontextmanager
+async def on_stage(
+    databases: Any, sandbox: Sandbox, clouds: dict[str, Any], key: PlatformKey, clock: HandClock, street: Street | None
+) -> AsyncIterator[Stage]:
+    """A worker's tools before some clouds, whose listings are there; without a street its shells are real ones."""
     tools = Tools(databases.worker, clouds, key, Vault(b"test"), clock, "testtest", LIMITS)
     if street:
         tools = replace(tools, open_shell=street.open_shell_of(at_once))

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from app.kit.vault import Vault
 from app.providers import (
     HyperstackProvider,
     LambdaProvider,
@@ -20,10 +19,9 @@ from app.providers import (
     RunpodProvider,
     VastProvider,
 )
-from app.rentals import Tools
 from app.rentals.reconcilers import sweeps, watching
 from app.sandbox import Fault, Sandbox, SandboxConfig
-from tests.rentals.conftest import FAST, LIMITS, HandClock, Stage, at_once
+from tests.rentals.conftest import FAST, HandClock, Stage, on_stage
 from tests.rentals.test_faults import nothing_is_left, running
 from tests.simulation.paper import Street
 
@@ -65,22 +63,8 @@ async def every_cloud(own_databases: Any, platform_key: Any, at: Any) -> AsyncIt
             options=FAST,
         ),
     }
-    clock = HandClock(at)
-    tools = Tools(
-        own_databases.worker,
-        clouds,
-        platform_key,
-        Vault(b"test"),
-        clock,
-        "testtest",
-        LIMITS,
-        open_shell=street.open_shell_of(at_once),
-    )
-    stage = Stage(own_databases, sandbox, tools, clock)
-    await stage.take_leases()
-    await stage.refresh()
-    yield stage
-    await stage.aclose()
+    async with on_stage(own_databases, sandbox, clouds, platform_key, HandClock(at), street) as stage:
+        yield stage
 
 
 async def test_an_ambiguous_create_leaves_exactly_one_machine_at_every_cloud(
