@@ -2,7 +2,8 @@
 
 Promised: per account, entries carry a gapless ``seq`` and each the hash of the one before, so that ``verify`` finds a
 changed, deleted or inserted row; the worker looks too, and remembers how it was. Every room that changes something for
-a customer says so by ``write``, or ``note`` in a request; what a request changed and no room told is told at the edge, by ``witness``.
+a customer says so by ``write``, or ``note`` in a request; what a request changed and no room told is told at the edge,
+by ``witness``.
 
 Tables: audit_heads, audit_entries, audit_checks.
 """

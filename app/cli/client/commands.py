@@ -169,8 +169,7 @@ def launch(
     wanted = Launch(name, template, image, script, seconds, max_spend, keys).body()
     with open_api(profile) as api:
         of_team = _of_team(api, team)
-        market = replace(market, **of_team)
-        wish = wish_to_wait(api, market, wait_seconds=patience, yes=yes, as_json=as_json)
+        wish = wish_to_wait(api, replace(market, **of_team), wait_seconds=patience, yes=yes, as_json=as_json)
         rental = api.post("/v1/rentals", {**wish, **wanted, **of_team})
         if not detach:
             rental = follow(api, rental, quiet=as_json, wait_seconds=patience or 0)
