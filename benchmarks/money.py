@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from uuid import uuid4
 
 import asyncpg
 
 from app import ledger
 from app.kit.db import Database
-from app.kit.ids import AccountId, TransferId
+from app.kit.ids import AccountId, RentalId, TransferId
 from app.kit.rls import API
 from app.kit.schema import role_url
-from app.ledger import Kind, Movement
-from app.ledger.queries import POST_NEW
+from app.ledger.queries import RESERVE
 from benchmarks import report, statements
 from benchmarks.ground import SECRET, Ground, opened
 from benchmarks.report import Row
@@ -58,10 +56,9 @@ def mover(db: Database) -> Callable[[int], Awaitable[object]]:
     async def move(number: int) -> None:
         account_id = account(1 + number % statements.WALLETS)
         async with db.begin(account_id) as session:
-            movement = Movement(
-                account_id=account_id, kind=Kind.RESERVE, amount=5, idempotency_key=uuid4().hex, at=AT, actor="bench"
+            await ledger.reserve(
+                session, account_id=account_id, rental_id=RentalId.new(), amount=5, at=AT, actor="bench"
             )
-            await ledger.post(session, movement, is_new=True)
 
     return move
 
@@ -72,8 +69,8 @@ async def _through_our_code(url: str, budget: Budget) -> Row:
     async def move_bare(number: int) -> None:
         account_id = account(1 + number % statements.WALLETS)
         await bare.execute(f"BEGIN; SET LOCAL app.account_id = '{account_id}'")
-        values = (account_id, -5, 5, 0, uuid4().hex, TransferId.new(), "reserve", "available", "reserved", 5, AT)
-        await bare.fetchrow(POST_NEW, *values, None, "bench", "", None, None, None, None, None)
+        rental_id = RentalId.new()
+        await bare.fetchrow(RESERVE, account_id, 5, f"reserve:{rental_id}", TransferId.new(), AT, rental_id, "bench")
         await bare.execute("COMMIT")
 
     ours: list[float] = []

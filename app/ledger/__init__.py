@@ -30,6 +30,7 @@ from app.ledger.posting import (
     open_wallet,
     post,
     post_many,
+    reserve,
     watch,
 )
 from app.ledger.restricting import restrict, unrestrict
@@ -60,6 +61,7 @@ __all__ = [
     "post_inflow",
     "post_many",
     "posted_for",
+    "reserve",
     "restrict",
     "seal",
     "unfreeze",

@@ -103,11 +103,10 @@ async def open_wallet(session: AsyncSession, *, account_id: AccountId, at: datet
     await driver(session).execute(queries.OPEN_WALLET, account_id, bucket_of(account_id), at)
 
 
-async def post(session: AsyncSession, movement: Movement, *, is_new: bool = False) -> Balances:
+async def post(session: AsyncSession, movement: Movement) -> Balances:
     """Move money: one statement that changes the wallet and inserts the transfer, or does neither.
 
-    Posting a key again returns the first outcome with ``replayed``. With ``is_new`` the key is of something that this
-    very transaction makes, and is not looked for first: used all the same, it fails the transaction like a twin's.
+    Posting a key again returns the first outcome with ``replayed``.
 
     Raises:
         TwinPostedError: a twin committed in this very moment; the transaction, run again whole, replays.
@@ -117,14 +116,25 @@ async def post(session: AsyncSession, movement: Movement, *, is_new: bool = Fals
         RestrictedError: a payment is disputed and this would reserve from the wallet.
         NoWalletError: there is no such wallet.
     """
-    _check(movement)
-    with _telling_twins():
-        statement = queries.POST_NEW if is_new else queries.POST_ONE
-        row = await driver(session).fetchrow(statement, *_columns(movement))
-    if row is None:
-        return await _explain(session, movement)
-    _POSTED[movement.kind].inc()
-    return Balances(*row)
+    return await _post(session, movement, queries.POST_ONE, _columns(movement))
+
+
+async def reserve(
+    session: AsyncSession, *, account_id: AccountId, rental_id: RentalId, amount: int, at: datetime, actor: str
+) -> Balances:
+    """Reserve for a rental that this very transaction makes: like `post`, but its key is not looked for first.
+
+    Raises:
+        TwinPostedError: the rental has been reserved for; the transaction has failed.
+        OverdrawnError: less is available.
+        FrozenError: the wallet is frozen.
+        RestrictedError: a payment is disputed.
+        NoWalletError: there is no such wallet.
+    """
+    key = f"reserve:{rental_id}"
+    movement = Movement(account_id, Kind.RESERVE, amount, key, at, actor=actor, rental_id=rental_id)
+    transfer_id = transfer_id_of(account_id, key)
+    return await _post(session, movement, queries.RESERVE, (account_id, amount, key, transfer_id, at, rental_id, actor))
 
 
 async def post_many(session: AsyncSession, movements: Sequence[Movement]) -> None:
@@ -192,6 +202,16 @@ async def lock_wallets(session: AsyncSession, account_ids: Sequence[AccountId]) 
 async def watch(session: AsyncSession, *, account_id: AccountId, alert_below: int) -> None:
     """Have movements that leave so much or less available say that warnings may be due."""
     await driver(session).execute(queries.WATCH, account_id, alert_below)
+
+
+async def _post(session: AsyncSession, movement: Movement, statement: str, values: Sequence[object]) -> Balances:
+    _check(movement)
+    with _telling_twins():
+        row = await driver(session).fetchrow(statement, *values)
+    if row is None:
+        return await _explain(session, movement)
+    _POSTED[movement.kind].inc()
+    return Balances(*row)
 
 
 def _columns(movement: Movement) -> tuple[object, ...]:

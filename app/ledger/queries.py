@@ -9,13 +9,29 @@ INSERT INTO wallets (account_id, bucket, available, reserved, owed, seq, alert_b
 VALUES ($1, $2, 0, 0, 0, 0, 0, $3) ON CONFLICT DO NOTHING
 """
 
-# For a key that is as new as what it names: looking for it first is a tenth of the statement's time.
-POST_NEW: Final = """
+# The hottest of all, for a key that is as new as the rental it names: nothing is looked for first, and what follows from
+# the kind is written out.
+RESERVE: Final = """
+WITH moved AS (
+    UPDATE wallets SET available = available - $2, reserved = reserved + $2, seq = seq + 1
+    WHERE account_id = $1 AND available >= $2 AND frozen_at IS NULL AND restricted_at IS NULL
+    RETURNING available, reserved, owed, seq, available <= alert_below AS alert_due
+), written AS (
+    INSERT INTO transfers (account_id, seq, id, kind, debit, credit, amount, available_after, reserved_after, owed_after,
+                           effective_at, rental_id, actor, description, idempotency_key)
+    SELECT $1, seq, $4, 'reserve', 'available', 'reserved', $2, available, reserved, owed, $5, $6, $7, '', $3
+    FROM moved
+)
+SELECT available, reserved, owed, seq, alert_due FROM moved
+"""
+
+POST_ONE: Final = """
 WITH moved AS (
     UPDATE wallets SET available = available + $2, reserved = reserved + $3, owed = owed + $4, seq = seq + 1
     WHERE account_id = $1
       AND least(available + $2, owed + $4) = 0 AND reserved + $3 >= 0
       AND ($7 <> 'reserve' OR frozen_at IS NULL AND restricted_at IS NULL)
+      AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.account_id = $1 AND t.id = $6)
     RETURNING available, reserved, owed, seq, available <= alert_below AS alert_due
 ), written AS (
     INSERT INTO transfers (account_id, seq, id, kind, debit, credit, amount, available_after, reserved_after, owed_after,
@@ -27,12 +43,6 @@ WITH moved AS (
 )
 SELECT available, reserved, owed, seq, alert_due FROM moved
 """
-
-POST_ONE: Final = POST_NEW.replace(
-    "    RETURNING",
-    """      AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.account_id = $1 AND t.id = $6)
-    RETURNING""",
-)
 
 POST_MANY: Final = """
 WITH m AS MATERIALIZED (

@@ -53,17 +53,10 @@ async def hold(
         WalletLocked: the wallet is frozen, or a payment is disputed.
     """
     amount = rate if max_spend is None else min(rate, max_spend)
-    reserve = Movement(
-        account_id=account_id,
-        kind=Kind.RESERVE,
-        amount=amount,
-        idempotency_key=f"reserve:{rental_id}",
-        at=at,
-        actor=actor,
-        rental_id=rental_id,
-    )
     try:
-        balances = await ledger.post(session, reserve, is_new=True)
+        balances = await ledger.reserve(
+            session, account_id=account_id, rental_id=rental_id, amount=amount, at=at, actor=actor
+        )
     except ledger.OverdrawnError as short:
         raise InsufficientBalance.of(required=amount, available=short.available, owed=short.owed) from None
     except ledger.FrozenError:

@@ -11,7 +11,7 @@ import pytest
 
 from app import ledger
 from app.kit.db import driver
-from app.kit.ids import AccountId
+from app.kit.ids import AccountId, RentalId
 from app.kit.money import MICROS_MAX
 from app.kit.rls import API, OWNER, WORKER
 from app.ledger import Bucket, Kind, Movement
@@ -64,19 +64,56 @@ async def test_a_key_posted_again_moves_nothing_and_gives_the_first_balances(wor
         await post(worker_db, movement(account, amount=1))
 
 
-async def test_a_key_said_to_be_new_moves_once_and_fails_the_transaction_when_it_was_used(worker_db, new_account):
-    account = await new_account(micros=3_000_000)
-    for new in (True, False):
-        async with worker_db.begin_unscoped() as session:
-            balances = await ledger.post(session, movement(account), is_new=new)
-            assert (balances.available, balances.seq, balances.replayed) == (2_000_000, 2, not new)
+async def test_a_rental_is_reserved_for_once_and_a_second_time_fails_the_transaction(worker_db, new_account):
+    account, rental = await new_account(micros=3_000_000), RentalId.new()
+    wanted = {"account_id": account, "rental_id": rental, "amount": 1_000_000, "at": AT, "actor": "somebody"}
+    async with worker_db.begin_unscoped() as session:
+        balances = await ledger.reserve(session, **wanted)
+    assert (balances.available, balances.reserved, balances.seq) == (2_000_000, 1_000_000, 2)
     with pytest.raises(ledger.TwinPostedError):
         async with worker_db.begin_unscoped() as session:
-            await ledger.post(session, movement(account), is_new=True)
-    assert len(await rows_of(worker_db, account)) == 2
-    with pytest.raises(ledger.OverdrawnError):
+            await ledger.reserve(session, **wanted)
+    [replayed] = await post(worker_db, movement(account, key=f"reserve:{rental}"))
+    assert replayed.replayed
+    _, row = await rows_of(worker_db, account)
+    assert (row["kind"], row["rental_id"], row["actor"], row["description"]) == ("reserve", rental, "somebody", "")
+
+
+async def test_reserving_for_a_rental_writes_the_row_that_posting_would(worker_db, new_account):
+    rental, rows = RentalId.new(), []
+    for is_posted in (False, True):
+        account = await new_account(micros=3_000_000)
         async with worker_db.begin_unscoped() as session:
-            await ledger.post(session, movement(account, amount=2_000_001, key="more"), is_new=True)
+            if is_posted:
+                await ledger.post(session, movement(account, key=f"reserve:{rental}", rental_id=rental, actor="one"))
+            else:
+                await ledger.reserve(
+                    session, account_id=account, rental_id=rental, amount=1_000_000, at=AT, actor="one"
+                )
+        rows.append({**(await rows_of(worker_db, account))[-1], "account_id": "", "id": "", "created_at": AT})
+    assert rows[0] == rows[1]
+
+
+async def test_nothing_is_reserved_beyond_what_is_available_or_while_the_wallet_is_shut(worker_db, new_account):
+    account = await new_account(micros=3_000_000)
+    wanted = {"account_id": account, "rental_id": RentalId.new(), "at": AT, "actor": "somebody"}
+
+    async def refused(error, amount=1_000_000):
+        with pytest.raises(error):
+            async with worker_db.begin_unscoped() as session:
+                await ledger.reserve(session, **wanted, amount=amount)
+
+    await refused(ledger.OverdrawnError, 3_000_001)
+    for shut, open_again, error in (
+        (ledger.freeze, ledger.unfreeze, ledger.FrozenError),
+        (ledger.restrict, ledger.unrestrict, ledger.RestrictedError),
+    ):
+        async with worker_db.begin_unscoped() as session:
+            await shut(session, account_id=account, at=AT)
+        await refused(error)
+        async with worker_db.begin_unscoped() as session:
+            await open_again(session, account_id=account)
+    assert len(await rows_of(worker_db, account)) == 1
 
 
 async def test_the_same_key_fifty_times_at_once_moves_once(worker_db, new_account):
