@@ -140,9 +140,10 @@ SELECT * FROM transfer_all((
 
 async def _post_at_once(db: Database) -> None:
     hot = AccountId(f"{FIRST + 1}")
+    batch = uuid4().hex
     movements = [
-        Movement(account_id=hot, kind=Kind.RESERVE, amount=5, idempotency_key=uuid4().hex, at=_AT, actor="bench")
-        for _ in range(AT_ONCE)
+        Movement(account_id=hot, kind=Kind.RESERVE, amount=5, idempotency_key=f"{batch}:{n}", at=_AT, actor="bench")
+        for n in range(AT_ONCE)
     ]
     async with db.begin_unscoped() as session:
         await ledger.lock_wallets(session, [hot])
