@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 OWNER, API, WORKER, AUTH = "hourglass_owner", "hourglass_api", "hourglass_worker", "hourglass_auth"
@@ -23,24 +24,32 @@ def tenant_table(op: Operations, table: str, *, api: str, worker: str, auth: str
     The API role sees only rows of the account its transaction was opened for, and none without one. The worker
     sees all by a policy of its own rather than by BYPASSRLS. FORCE holds the owner to the policies too.
     """
-    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-    if api:
-        op.execute(
-            f"CREATE POLICY same_account ON {table} TO {API} USING ({_SAME_ACCOUNT}) WITH CHECK ({_SAME_ACCOUNT})"
-        )
-        op.execute(f"GRANT {api} ON {table} TO {API}")
-    if worker:
-        op.execute(f"CREATE POLICY every_account ON {table} TO {WORKER} USING (true) WITH CHECK (true)")
-        op.execute(f"GRANT {worker} ON {table} TO {WORKER}")
-    if auth:
-        op.execute(f"CREATE POLICY before_the_account_is_known ON {table} TO {AUTH} USING (true) WITH CHECK (true)")
-        op.execute(f"GRANT {auth} ON {table} TO {AUTH}")
+    statements = [
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+    ]
+    for rights, role, policy, rows in (
+        (api, API, "same_account", _SAME_ACCOUNT),
+        (worker, WORKER, "every_account", "true"),
+        (auth, AUTH, "before_the_account_is_known", "true"),
+    ):
+        if rights:
+            statements.append(f"CREATE POLICY {policy} ON {table} TO {role} USING ({rows}) WITH CHECK ({rows})")
+            statements.append(f"GRANT {rights} ON {table} TO {role}")
+    _execute_at_once(op, statements)
 
 
 def global_table(op: Operations, table: str, *, reason: str, api: str = "", worker: str = "", auth: str = "") -> None:
     """Grant rights on a table that belongs to no account; the reason is kept as the table's comment."""
-    op.execute(f"COMMENT ON TABLE {table} IS 'global: {reason.replace(chr(39), chr(39) * 2)}'")
-    for rights, role in ((api, API), (worker, WORKER), (auth, AUTH)):
-        if rights:
-            op.execute(f"GRANT {rights} ON {table} TO {role}")
+    statements = [f"COMMENT ON TABLE {table} IS 'global: {reason.replace(chr(39), chr(39) * 2)}'"]
+    statements += [
+        f"GRANT {rights} ON {table} TO {role}"
+        for rights, role in ((api, API), (worker, WORKER), (auth, AUTH))
+        if rights
+    ]
+    _execute_at_once(op, statements)
+
+
+def _execute_at_once(op: Operations, statements: Sequence[str]) -> None:
+    """Run statements in one message: a new database gets hundreds of these, and somebody waits for it."""
+    op.execute(f"DO $$ BEGIN {'; '.join(statements)}; END $$")
