@@ -58,6 +58,7 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS = 5.0
 _FINISH_SECONDS = 15.0
 _LET_GO_SECONDS = 3.0
+_RARE_SECONDS = 60.0
 _HELD = Gauge("hourglass_worker_leases_held", "How many leases this worker holds")
 
 
@@ -204,7 +205,7 @@ class Worker:
     async def _repeat(self, runner: Runner) -> None:
         """Run one reconciler at its interval. What is late begins at once and isn't made up for."""
         every = runner.reconciler.every_seconds
-        due = time.monotonic() + random.uniform(0, min(every, 1.0)) * 0.2  # noqa: S311 - workers shall not beat in step
+        due = time.monotonic() + _pause_before_the_first(every)
         while not await self._waited_until(due):
             LAG.labels(runner.reconciler.name).set(max(0.0, time.monotonic() - due))
             for step in await runner.begin(Round(self.clock.now(), self._holding)):
@@ -225,6 +226,15 @@ class Worker:
                 await let_go(self.db, self.owner)
         except Exception as error:  # noqa: BLE001 - the leases lapse by themselves
             log.warning("worker.let_go_failed", owner=self.owner, error=repr(error))
+
+
+def _pause_before_the_first(every_seconds: float) -> float:
+    """Return how many seconds to wait, at random so that workers don't beat in step.
+
+    What comes round rarely lets what is waited for go first, such as the first look at the clouds' prices.
+    """
+    earliest, latest = (1.0, 4.0) if every_seconds >= _RARE_SECONDS else (0.0, min(every_seconds, 1.0) * 0.2)
+    return random.uniform(earliest, latest)  # noqa: S311 - no secret
 
 
 async def _finish(tasks: set[asyncio.Task[Any]], *, within_seconds: float) -> None:
