@@ -64,7 +64,7 @@ class Child:
         """Note whether the process has ended, and start it again when its time has come. Returns whether it runs."""
         if self.pid is None and time.monotonic() >= self.again_at:
             self.start()
-        elif self.pid is not None and self._has_ended():
+        elif self.pid is not None and self.has_ended():
             self.pid = None
             steady = time.monotonic() - self.started_at >= _STEADY_SECONDS
             self.crashes = 1 if steady else self.crashes + 1
@@ -87,7 +87,8 @@ class Child:
             return "\n".join(text.splitlines()[-lines:])
         return ""
 
-    def _has_ended(self) -> bool:
+    def has_ended(self) -> bool:
+        """Say whether the process has ended, or was never started."""
         if self.pid is None:
             return True
         try:
@@ -104,7 +105,7 @@ def stop_together(children: Sequence[Child], *, hurry: Callable[[], bool]) -> No
     for child in children:
         child.send(signal.SIGTERM)
     began = time.monotonic()
-    while left := [child for child in children if child.pid is not None and not child._has_ended()]:  # noqa: SLF001 - its own module
+    while left := [child for child in children if child.pid is not None and not child.has_ended()]:
         for child in left:
             if hurry() or time.monotonic() - began > child.program.stop_seconds:
                 child.send(signal.SIGKILL)

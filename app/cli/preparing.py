@@ -10,30 +10,12 @@ import asyncpg
 
 from app.bootstrap import administrator_url, database_url, secret_of
 from app.cli.errors import UpError
-from app.kit.connecting import connect_any, with_database
+from app.kit.connecting import connect_any
 from app.kit.rls import API, AUTH, WORKER
 from app.kit.schema import prepare
 from app.settings import Settings
 
 _VERSIONS = Path(__file__).resolve().parents[2] / "migrations" / "versions"
-_DATABASE = "hourglass"
-
-
-def database_on(server_url: str) -> str:
-    """Return the URL of our database on a server of our own."""
-    return with_database(server_url, _DATABASE)
-
-
-async def make_database(server_url: str) -> None:
-    """Make our database on a server of our own, unless it is there."""
-    try:
-        await (await connect_any(database_on(server_url), application_name="hourglass-up")).close()
-    except asyncpg.InvalidCatalogNameError:
-        connection = await connect_any(server_url, application_name="hourglass-up")
-        try:
-            await connection.execute(f"CREATE DATABASE {_DATABASE}")
-        finally:
-            await connection.close()
 
 
 async def prepare_database(settings: Settings) -> None:

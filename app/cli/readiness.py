@@ -14,7 +14,7 @@ _SERVES_SECONDS_MAX = 60.0
 _CATALOG_SECONDS_MAX = 10.0
 _TRIED_FAMILY = "rtx-4090"
 """What the first lines to try rent."""
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.05  # each look is work for the API, which has enough to do
 
 
 def wait_until_it_serves(url: str, api_key: str, *, look: Callable[[], None], stopped: Callable[[], bool]) -> None:

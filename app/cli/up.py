@@ -24,6 +24,7 @@ from app.cli.announcing import Announcement, announce
 from app.cli.children import Child, Program, stop_together
 from app.cli.errors import UpError
 from app.cli.home import Demo, Home
+from app.cli.own_database import HeadStart, database_on, make_database
 from app.cli.ports import Ports
 from app.cli.processes import preload, serve_api, serve_sandbox, serve_worker
 from app.cli.readiness import wait_until_it_serves
@@ -80,6 +81,7 @@ class _Supervisor:
         self._listening = listening
         self._began = began
         self._postgres: EmbeddedPostgres | None = None
+        self._head_start: HeadStart | None = None
         self._postgres_restarts: list[float] = []
         self._children: dict[str, Child] = {}
         self._signals = 0
@@ -110,19 +112,24 @@ class _Supervisor:
 
     def _start(self) -> Demo | None:
         """Start everything; None when told to stop meanwhile."""
-        if self._settings.secret is None:
-            self._settings = self._settings.changed(secret=SecretStr(self._home.secret()))
+        if (secret := self._settings.secret) is None:
+            secret = SecretStr(self._home.secret())
+            self._settings = self._settings.changed(secret=secret)
+        self._begin_early(secret)
         server_url = _run(self._start_postgres_and_import())
         from app.cli import accounts, preparing
 
         if server_url is not None:
-            self._settings = self._settings.changed(database_url=SecretStr(preparing.database_on(server_url)))
+            self._settings = self._settings.changed(database_url=SecretStr(database_on(server_url)))
         self._use_sandbox()
         gc.freeze()
+        gc.enable()
         # These two need some time of their own and no tables to begin with.
         self._fork("sandbox", "api")
+        if self._head_start is not None:
+            self._head_start.wait(stopped=self._is_told_to_stop)
         if server_url is not None:
-            _run(preparing.make_database(server_url))
+            _run(make_database(server_url))
         _run(preparing.prepare_database(self._settings))
         self._fork("worker")
         demo = _run(accounts.demo_of(self._settings, self._home))
@@ -130,11 +137,22 @@ class _Supervisor:
         wait_until_it_serves(self._url, demo.api_key, look=self._look_after, stopped=self._is_told_to_stop)
         return None if self._is_told_to_stop() else demo
 
+    def _begin_early(self, secret: SecretStr) -> None:
+        """Fork the process that makes the schema, where there is none; and collect nothing while importing."""
+        gc.disable()
+        if self._settings.database_url is None and not (self._home.path / "postgres" / "data").exists():
+            self._head_start = HeadStart(
+                secret=secret.get_secret_value().encode(), log=self._home.log_path("migrations")
+            )
+
     async def _start_postgres_and_import(self) -> str | None:
-        """Import in a thread while PostgreSQL starts; both take about a second."""
+        """Import in a thread while PostgreSQL starts, and the schema is made where there is none."""
         imports = asyncio.create_task(asyncio.to_thread(preload, sandbox=self._sandbox_url is not None))
         try:
-            return await self._start_postgres()
+            server_url = await self._start_postgres()
+            if self._head_start is not None and server_url is not None:
+                self._head_start.tell(server_url)
+            return server_url
         finally:
             await imports
 
@@ -259,6 +277,8 @@ class _Supervisor:
     def _stop(self, *, quiet: bool) -> None:
         if not quiet and self._children:
             _say("\nStopping …")
+        if self._head_start is not None:
+            self._head_start.end()
         children = list(self._children.values())
         for group in (("api", "worker"), ("sandbox",)):
             stop_together([child for child in children if child.program.name in group], hurry=lambda: self._signals > 1)

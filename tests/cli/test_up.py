@@ -102,6 +102,29 @@ def test_full_disk_is_told_and_breaks_nothing(place):
         assert api.get("/v1/account").status_code == 200
 
 
+def test_first_start_does_without_the_process_that_makes_the_schema_meanwhile(place):
+    (place / "home" / "log" / "migrations.log").mkdir(parents=True)  # it has nowhere to write, and ends
+    with running(place / "home", free_ports()) as service, service.api() as api:
+        assert api.get("/v1/account").status_code == 200
+
+
+@linux
+@pytest.mark.parametrize("after", [0, 0.5, 1.2])
+def test_first_start_that_is_told_to_stop_ends_clean_and_the_next_one_serves(place, after):
+    port = free_ports()
+    process = begin(place / "home", port)
+    while not descendants(process.pid):
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(after)
+    pids = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    assert ended(process)[0] == 0
+    assert not alive(pids)
+    with running(place / "home", port) as service, service.api() as api:
+        assert api.get("/v1/account").status_code == 200
+
+
 def test_home_that_is_a_file_is_told(place):
     (place / "home").write_text("")
     status, said = ended(begin(place / "home", free_ports()))
