@@ -11,12 +11,11 @@ from app import tenancy
 from app.kit.errors import NotFound
 from app.rentals import IDLE_PERCENT
 from app.reports.asking import ChargebackQuery, Format, IdleQuery, SpendQuery
-from app.reports.charging_back import charge_back
+from app.reports.charging_back import Chargeback, charge_back
 from app.reports.forecasting import forecast
 from app.reports.idling import sum_idleness
 from app.reports.naming import names_in, team_names
 from app.reports.outlook_schemas import ForecastOut, IdleReport
-from app.reports.paper import printed
 from app.reports.rendering import chargeback_csv, explained, spend_csv, spend_text
 from app.reports.schemas import ChargebackOut, SpendReport
 from app.reports.spending import Sight, sum_spending
@@ -112,11 +111,17 @@ async def report_chargeback(
     account = await tenancy.get_account(work.session, account_id=work.account_id)
     form = Format(query.format) if query.format else preferred(request, _CHARGEBACK_FORMS, otherwise=Format.JSON)
     if form is Format.PDF:
-        paper = await asyncio.to_thread(printed, told, account_id=work.account_id, account_name=account.name)
+        paper = await asyncio.to_thread(_printed, told, account_id=work.account_id, account_name=account.name)
         return _file(paper, form, f"chargeback-{wanted}")
     if form is Format.CSV:
         return _file(chargeback_csv(told), form, f"chargeback-{wanted}")
     return answer(ChargebackOut.of(told, account_id=work.account_id, account_name=account.name), headers=_VARY)
+
+
+def _printed(told: Chargeback, *, account_id: str, account_name: str) -> bytes:
+    from app.reports.paper import printed  # noqa: PLC0415 - a start need not wait for what draws
+
+    return printed(told, account_id=account_id, account_name=account_name)
 
 
 def _file(body: str | bytes, form: Format, name: str) -> Response:

@@ -12,8 +12,8 @@ from fastapi.responses import StreamingResponse
 from app import tenancy
 from app.kit.db import Database
 from app.kit.errors import NotFound
+from app.statements.contents import PAYMENTS_MAX, RENTALS_MAX, Contents
 from app.statements.months import Month
-from app.statements.paper import PAYMENTS_MAX, RENTALS_MAX, Contents, printed
 from app.statements.paying import every_payment, list_paid
 from app.statements.rendering import (
     JSON_BETWEEN,
@@ -89,7 +89,7 @@ async def get_one(month: str, query: Annotated[StatementQuery, Query()], work: R
     statement = await get_statement(work.session, wanted, account_id=work.account_id, at=work.at)
     form = query.format or preferred(request, _FORMATS, otherwise=Format.JSON)
     if form is Format.PDF:
-        body = await asyncio.to_thread(printed, await _contents(work, statement))
+        body = await asyncio.to_thread(_printed, await _contents(work, statement))
         return Response(body, media_type=_MEDIA_TYPES[form], headers=_headers(statement, form))
     db = state_of(request).db
     if form is Format.CSV:
@@ -116,6 +116,12 @@ async def _contents(work: Work, statement: Statement) -> Contents:
         payments=await list_paid(work.session, statement.span, limit=PAYMENTS_MAX + 1),
         rentals=await list_dearest(work.session, statement.span, limit=RENTALS_MAX),
     )
+
+
+def _printed(contents: Contents) -> bytes:
+    from app.statements.paper import printed  # noqa: PLC0415 - a start need not wait for what draws
+
+    return printed(contents)
 
 
 async def _csv_parts(db: Database, statement: Statement) -> AsyncIterator[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from reportlab.lib.units import mm
 from reportlab.platypus import CondPageBreak, Flowable, Paragraph, Spacer, Table
 
 from app.kit.money import dollars
+from app.statements.contents import PAYMENTS_MAX, Contents
 from app.statements.paying import Paid
 from app.statements.sheets import (
     BOLD,
@@ -34,10 +34,6 @@ from app.statements.sheets import (
     table,
 )
 from app.statements.summing import Statement, Used
-
-RENTALS_MAX: Final = 500
-"""A paper lists this many rentals, those that cost most, and the sum of the others; CSV and JSON list all."""
-PAYMENTS_MAX: Final = 500
 
 _NAME_MAX, _ADDRESSES_MAX = 60, 3
 
@@ -65,18 +61,6 @@ _LABELS: Final = {
     "inference_usage": "Inference",
     "promo_expiry": "Promotional credit expired",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What is printed."""
-
-    statement: Statement
-    account_name: str
-    addresses: Sequence[str]
-    payments: Sequence[Paid]
-    """One more than ``PAYMENTS_MAX`` says that there are others."""
-    rentals: Sequence[Used]
 
 
 def printed(contents: Contents) -> bytes:

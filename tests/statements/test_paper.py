@@ -9,7 +9,8 @@ import pytest
 
 from app.kit.ids import AccountId, PaymentId
 from app.statements import Balances, Line, Month, Span, Statement
-from app.statements.paper import PAYMENTS_MAX, Contents, printed
+from app.statements.contents import PAYMENTS_MAX, Contents
+from app.statements.paper import printed
 from app.statements.paying import Paid
 from app.statements.sheets import duration, in_print
 from app.statements.summing import Totals
