@@ -115,6 +115,7 @@ class _Supervisor:
         if (secret := self._settings.secret) is None:
             secret = SecretStr(self._home.secret())
             self._settings = self._settings.changed(secret=secret)
+        gc.disable()  # nothing that is imported is ever freed
         self._begin_early(secret)
         server_url = _run(self._start_postgres_and_import())
         from app.cli import accounts, preparing
@@ -138,8 +139,7 @@ class _Supervisor:
         return None if self._is_told_to_stop() else demo
 
     def _begin_early(self, secret: SecretStr) -> None:
-        """Fork the process that makes the schema, where there is none; and collect nothing while importing."""
-        gc.disable()
+        """Fork the process that makes the schema, where there is none."""
         if self._settings.database_url is None and not (self._home.path / "postgres" / "data").exists():
             self._head_start = HeadStart(
                 secret=secret.get_secret_value().encode(), log=self._home.log_path("migrations")
