@@ -1,15 +1,13 @@
 """The movement's statement by itself: beside pgbench's simple-update, and beside a ledger with three rows per transfer.
 
-The limit told beside both is a bare movement: the same guarded update and insert, without row-level security, a key, a
-rental, and what else a row of the ledger says.
-
 That ledger is built like pgledger, in words of our own: one PL/pgSQL call locks two accounts, changes both balances and
 versions, and writes the transfer and two entries under ids made in the database, with NUMERIC amounts. On one hot
 account it was measured beside pgledger itself on PostgreSQL 18: as fast, within a fiftieth.
 
-On one hot row a movement begins when the one before it has been flushed to disk, in every ledger whose movements are
-transactions of their own. So the disk bounds that ratio: not even the bare movement passes it. What one statement posts
-many of shares one flush, and is compared too.
+The limit told beside both is a bare movement: the same guarded update and insert, without row-level security, a key, a
+rental, and what else a row of our ledger says. On one hot row a movement begins when the one before it has been flushed
+to disk, in every ledger whose movements are transactions of their own: so the disk bounds the bare one too. Movements
+that one statement posts share one flush, and are compared as well.
 """
 
 from __future__ import annotations
