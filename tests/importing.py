@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 
-class at_first_use:  # noqa: N801 - stands where a module would
+class LateModule:
     """Stands for a module, which is imported when something of it is first asked for.
 
     Collecting tests asks every name of a test's module for its wrappers; those are this object's own.

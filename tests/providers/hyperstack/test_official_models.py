@@ -6,9 +6,9 @@ import httpx
 
 from app.providers.hyperstack.parsing import parse_machine
 from app.sandbox import Sandbox, SandboxConfig
-from tests.importing import at_first_use
+from tests.importing import LateModule
 
-hyperstack_client = at_first_use("hyperstack")
+hyperstack_client = LateModule("hyperstack")
 
 MACHINES, ENVIRONMENTS, KEYS = (f"/v1/core/{name}" for name in ("virtual-machines", "environments", "keypairs"))
 

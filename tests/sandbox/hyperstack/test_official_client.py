@@ -6,9 +6,9 @@ import time
 import asyncssh
 import pytest
 
-from tests.importing import at_first_use
+from tests.importing import LateModule
 
-hyperstack = at_first_use("hyperstack")
+hyperstack = LateModule("hyperstack")
 
 DEFAULT = "default-CANADA-1"
 
