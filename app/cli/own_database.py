@@ -1,7 +1,7 @@
 """Our database on a server of our own: where it is, making it, and making it early.
 
-The first start in a home has a schema to make and everything to import, about two seconds each. So a process of its own
-makes the schema meanwhile. Nothing depends on that: the parent looks afterwards as it does at every start, makes what is
+The first start in a home has a schema to make and everything to import, seconds each. So a process of its own makes the
+schema meanwhile. Nothing depends on that: the parent looks afterwards as it does at every start, makes what is
 missing, and tells what went wrong.
 """
 
@@ -46,7 +46,7 @@ async def make_database(server_url: str) -> None:
 class HeadStart:
     """A forked process that waits to be told of a server, makes the database and its schema there, and ends."""
 
-    def __init__(self, *, secret: bytes, log: Path) -> None:
+    def __init__(self, secret: bytes, log: Path) -> None:
         """Fork. The parent must have one thread only."""
         told, self._telling = os.pipe()
         program = Program("migrations", lambda: _make_schema(told, secret), log, keeps=[told])

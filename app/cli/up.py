@@ -1,8 +1,9 @@
 """``hourglass up``: a whole deployment on one machine, from nothing to the first served request in seconds.
 
 One parent starts the embedded PostgreSQL (unless ``DATABASE_URL`` names another), brings the schema to its newest form,
-opens a demo account, and forks the sandbox, the API and a worker. Whatever ends is started again; when the parent is
-told to stop, API and worker end first, then the sandbox, then PostgreSQL. When it is killed, they all end with it.
+opens a demo account, and forks the sandbox, the API and a worker; on the first start, too, a process that makes the schema
+while the parent imports. Whatever ends is started again; when the parent is told to stop, API and worker end first, then
+the sandbox, then PostgreSQL. When it is killed, they all end with it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from app.cli.ports import Ports
 from app.cli.processes import preload, serve_api, serve_sandbox, serve_worker
 from app.cli.readiness import wait_until_it_serves
 from app.kit.embedded_postgres import EmbeddedPostgres, PostgresError
+from app.kit.postgres_home import PostgresHome
 from app.settings import Settings
 
 T = TypeVar("T")
@@ -80,6 +82,7 @@ class _Supervisor:
         self._ports = ports
         self._listening = listening
         self._began = began
+        self._postgres_home = home.path / "postgres"
         self._postgres: EmbeddedPostgres | None = None
         self._head_start: HeadStart | None = None
         self._postgres_restarts: list[float] = []
@@ -116,7 +119,8 @@ class _Supervisor:
             secret = SecretStr(self._home.secret())
             self._settings = self._settings.changed(secret=secret)
         gc.disable()  # nothing that is imported is ever freed
-        self._begin_early(secret)
+        if self._settings.database_url is None and not PostgresHome.has_cluster(self._postgres_home):
+            self._head_start = HeadStart(secret.get_secret_value().encode(), self._home.log_path("migrations"))
         server_url = _run(self._start_postgres_and_import())
         from app.cli import accounts, preparing
 
@@ -138,13 +142,6 @@ class _Supervisor:
         wait_until_it_serves(self._url, demo.api_key, look=self._look_after, stopped=self._is_told_to_stop)
         return None if self._is_told_to_stop() else demo
 
-    def _begin_early(self, secret: SecretStr) -> None:
-        """Fork the process that makes the schema, where there is none."""
-        if self._settings.database_url is None and not (self._home.path / "postgres" / "data").exists():
-            self._head_start = HeadStart(
-                secret=secret.get_secret_value().encode(), log=self._home.log_path("migrations")
-            )
-
     async def _start_postgres_and_import(self) -> str | None:
         """Import in a thread while PostgreSQL starts, and the schema is made where there is none."""
         imports = asyncio.create_task(asyncio.to_thread(preload, sandbox=self._sandbox_url is not None))
@@ -160,7 +157,7 @@ class _Supervisor:
         if self._postgres is None and self._settings.database_url is not None:
             return None  # somebody else's server is used
         try:
-            self._postgres = await EmbeddedPostgres.start(self._home.path / "postgres")
+            self._postgres = await EmbeddedPostgres.start(self._postgres_home)
         except PostgresError as error:
             raise UpError(str(error)) from None
         return self._postgres.admin_url
@@ -266,7 +263,7 @@ class _Supervisor:
         recent = [then for then in self._postgres_restarts if now - then < _POSTGRES_RESTARTS_SECONDS]
         self._postgres_restarts = [*recent, now]
         if self._postgres is None or len(recent) >= _POSTGRES_RESTARTS_MAX:
-            raise UpError(f"PostgreSQL keeps ending. Its log is in {self._home.path / 'postgres' / 'log'}.")
+            raise UpError(f"PostgreSQL keeps ending. Its log is in {self._postgres_home / 'log'}.")
         _say("PostgreSQL ended and is started again.")
         _run(self._postgres.stop())
         try:

@@ -86,7 +86,7 @@ class EmbeddedPostgres:
         place = PostgresHome.take(home)
         try:
             await place.processes.end()
-            if not (place.data / "PG_VERSION").exists():
+            if not PostgresHome.has_cluster(place.path):
                 await _make_cluster(place)
             server = cls(place, *_spawn(place, settings))
         except BaseException:

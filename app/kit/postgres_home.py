@@ -83,6 +83,11 @@ class PostgresHome:
         home._write_access_rules()
         return home
 
+    @staticmethod
+    def has_cluster(path: Path) -> bool:
+        """Say whether a home, which need not be taken for that, has a cluster to start."""
+        return (path / "data" / "PG_VERSION").exists()
+
     @property
     def data(self) -> Path:
         """The cluster's directory, which PostgreSQL calls the data directory."""
